@@ -1,0 +1,55 @@
+"""The kernels by name, and `bind`, the one door to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from logreg_kernels.contract import Array, Kernel, Objective
+from logreg_kernels.fused_cuda import FusedCuda
+from logreg_kernels.numpy_kernel import NumpyKernel
+from logreg_kernels.torch_autograd import TorchAutograd
+from logreg_kernels.validation import check_dtype, check_l2, check_labels, check_matrix
+
+# A new kernel is one file and one entry here; tests, suites, tables and plots then have it.
+_KERNELS: tuple[Kernel, ...] = (NumpyKernel(), TorchAutograd(), FusedCuda())
+
+KERNELS: Mapping[str, Kernel] = MappingProxyType({kernel.name: kernel for kernel in _KERNELS})
+
+
+def bind(
+    name: str,
+    X: Array,
+    y: Array,
+    l2: float = 0.0,
+    device: str = "cpu",
+    dtype: str = "float64",
+) -> Objective:
+    """Check the data, place it on a device, and return the objective that evaluates
+
+        f(w) = 1/n sum_i [softplus(z_i) - y_i z_i] + l2/2 ||w||^2,   z = X w
+
+    Args:
+        name: a key of `KERNELS`.
+        X: design matrix, shape (n, d); anything NumPy reads, or a torch tensor.
+        y: labels in {0, 1}, shape (n,).
+        l2: penalty >= 0.
+        device: "cpu", "cuda", "cuda:1", ... in torch's words.
+        dtype: "float32" or "float64".
+    Returns:
+        An `Objective`. Transfer and compilation have happened when this returns.
+    Raises:
+        ValueError: no such kernel, the kernel can't run here, or the data can't be fitted.
+        TypeError: X or y does not hold real numbers.
+    """
+    if name not in KERNELS:
+        raise ValueError(f"no kernel {name!r}; there are {', '.join(KERNELS)}")
+    kernel = KERNELS[name]
+    reason = kernel.unavailable(device)
+    if reason is not None:
+        raise ValueError(f"kernel {name!r} can't run on {device!r}: {reason}")
+    checked_dtype = check_dtype(dtype)
+    penalty = check_l2(l2)
+    matrix = check_matrix(X, checked_dtype)
+    labels = check_labels(y, matrix.shape[0]).astype(checked_dtype)
+    return kernel.bind(matrix, labels, l2=penalty, device=device, dtype=checked_dtype)

@@ -1,0 +1,109 @@
+"""`torch-autograd`: what a torch user writes, on any torch device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from logreg_kernels.contract import Array, DType, FloatMatrix
+from logreg_kernels.torch_devices import (
+    TORCH_DTYPES,
+    as_tensor,
+    device_unavailable,
+    place,
+    synchronize,
+)
+from logreg_kernels.validation import check_coefficients, check_models, check_rows
+
+
+@dataclass(frozen=True)
+class TorchAutograd:
+    """BCE-with-logits and `backward()`: the baseline every fused kernel must beat."""
+
+    name: str = "torch-autograd"
+
+    def unavailable(self, device: str = "cpu") -> str | None:
+        """None wherever torch finds the device."""
+        return device_unavailable(device)
+
+    def bind(
+        self, X: FloatMatrix, y: FloatMatrix, *, l2: float, device: str, dtype: DType
+    ) -> TorchAutogradObjective:
+        """Share the data with torch on a CPU; transfer it elsewhere."""
+        return TorchAutogradObjective(
+            X=place(X, device), y=place(y, device), l2=l2, device=device, dtype=dtype
+        )
+
+
+@dataclass(frozen=True)
+class TorchAutogradObjective:
+    """f and its gradient by reverse-mode differentiation of the textbook loss.
+
+    Traffic: X is read twice, once forward and once backward: 2 n d itemsize bytes.
+    """
+
+    X: torch.Tensor
+    y: torch.Tensor
+    l2: float
+    device: str
+    dtype: DType
+    kernel: str = "torch-autograd"
+
+    @property
+    def n_samples(self) -> int:
+        """Rows of X."""
+        return int(self.X.shape[0])
+
+    @property
+    def n_features(self) -> int:
+        """Columns of X."""
+        return int(self.X.shape[1])
+
+    def value_and_grad(
+        self, w: Array, rows: Array | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """f(w) and its gradient; see `Objective.value_and_grad`."""
+        leaf = self._leaf(w)
+        check_coefficients(leaf, (self.n_features,))
+        X, y = self.X, self.y
+        if rows is not None:
+            rows = torch.as_tensor(rows, device=self.device)
+            check_rows(rows)
+            X, y = X[rows], y[rows]
+        loss = binary_cross_entropy_with_logits(X @ leaf, y)
+        if self.l2:
+            loss = loss + 0.5 * self.l2 * (leaf @ leaf)
+        loss.backward()
+        return loss.detach(), leaf.grad  # type: ignore[return-value]  # backward() has set it
+
+    def value_and_grad_batch(self, W: Array) -> tuple[torch.Tensor, torch.Tensor]:
+        """k models in one forward and one backward pass over X."""
+        leaf = self._leaf(W)
+        check_models(leaf, self.n_features)
+        Z = self.X @ leaf.T
+        y = self.y[:, None].expand_as(Z)
+        values = binary_cross_entropy_with_logits(Z, y, reduction="none").mean(dim=0)
+        values = values + 0.5 * self.l2 * (leaf * leaf).sum(dim=1)
+        values.sum().backward()  # the models are independent: each row's gradient is its own
+        return values.detach(), leaf.grad  # type: ignore[return-value]  # backward() has set it
+
+    def as_coefficients(self, w: Array) -> torch.Tensor:
+        """A copy of `w` on this objective's device."""
+        return as_tensor(w, self.device, TORCH_DTYPES[self.dtype]).clone()
+
+    def as_rows(self, rows: NDArray[np.intp]) -> torch.Tensor:
+        """The indices on the device."""
+        return torch.as_tensor(rows, device=self.device)
+
+    def synchronize(self) -> None:
+        """Wait for the device."""
+        synchronize(self.device)
+
+    def _leaf(self, w: Array) -> torch.Tensor:
+        # A new leaf on shared memory: its gradient belongs to this call alone.
+        values = as_tensor(w, self.device, TORCH_DTYPES[self.dtype])
+        return values.detach().requires_grad_(True)

@@ -1,0 +1,52 @@
+"""How the torch-based kernels reach a device: is it there, and how do arrays get onto it."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+
+from logreg_kernels.contract import Array, DType, FloatMatrix
+
+TORCH_DTYPES: dict[DType, torch.dtype] = {"float32": torch.float32, "float64": torch.float64}
+
+
+def device_unavailable(device: str) -> str | None:
+    """None if torch can compute on `device`, else why not."""
+    try:
+        parsed = torch.device(device)
+    except (RuntimeError, TypeError):
+        return f"torch knows no device {device!r}: use cpu, cuda, cuda:1, ..."
+    if parsed.type == "cpu":
+        return None
+    backend = getattr(torch, parsed.type, None)
+    if backend is None or not hasattr(backend, "is_available") or not backend.is_available():
+        return f"torch {torch.__version__} finds no {parsed.type} device on this machine"
+    count = backend.device_count() if hasattr(backend, "device_count") else 1
+    if parsed.index is not None and parsed.index >= count:
+        return f"there are {count} {parsed.type} devices; {device!r} is not one of them"
+    return None
+
+
+def place(array: FloatMatrix, device: str) -> torch.Tensor:
+    """The array as a tensor on `device`: shared memory on the CPU, one transfer elsewhere."""
+    with warnings.catch_warnings():
+        # Problems hand out read-only arrays, and torch has no read-only tensors. No kernel
+        # writes into X or y.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+
+def as_tensor(values: Array, device: str, dtype: torch.dtype) -> torch.Tensor:
+    """`values` on `device` as `dtype`, without a copy where it is there already."""
+    if isinstance(values, torch.Tensor):
+        return values.detach().to(device=device, dtype=dtype)
+    return torch.as_tensor(values, device=device, dtype=dtype)
+
+
+def synchronize(device: str) -> None:
+    """Wait for the device; a CPU has nothing to wait for."""
+    parsed = torch.device(device)
+    if parsed.type != "cpu":
+        getattr(torch, parsed.type).synchronize(parsed)
