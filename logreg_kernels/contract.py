@@ -9,6 +9,7 @@ A kernel may evaluate this in any way that meets the contract tests.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -19,6 +20,14 @@ Array: TypeAlias = Any
 
 DType: TypeAlias = Literal["float32", "float64"]
 FloatMatrix: TypeAlias = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class BindTimes:
+    """Seconds inside `bind` that are not plain set-up: the harness reports each by itself."""
+
+    transfer_s: float = 0.0
+    compile_s: float = 0.0
 
 
 class Objective(Protocol):
@@ -47,6 +56,10 @@ class Objective(Protocol):
     @property
     def n_features(self) -> int:
         """Columns of X."""
+
+    @property
+    def bind_times(self) -> BindTimes:
+        """What `bind` spent on transfer and on compilation; zero where it did neither."""
 
     def value_and_grad(self, w: Array, rows: Array | None = None) -> tuple[Array, Array]:
         """Mean NLL and its gradient over all rows, or over `rows` only (a mini-batch).

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from logreg_kernels.contract import Array, DType, FloatMatrix
+from logreg_kernels.contract import Array, BindTimes, DType, FloatMatrix
 from logreg_kernels.validation import check_coefficients, check_models, check_rows
 
 # Rows of X times models of W in one block of a batched evaluation: 2 MiB of float64 logits,
@@ -53,6 +53,7 @@ class NumpyObjective:
     dtype: DType
     kernel: str = "numpy"
     device: str = "cpu"
+    bind_times: BindTimes = BindTimes()
 
     @property
     def n_samples(self) -> int:

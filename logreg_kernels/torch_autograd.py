@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from logreg_kernels.contract import Array, DType, FloatMatrix
+from logreg_kernels.contract import Array, BindTimes, DType, FloatMatrix
 from logreg_kernels.torch_devices import (
     TORCH_DTYPES,
     as_tensor,
@@ -34,8 +35,16 @@ class TorchAutograd:
         self, X: FloatMatrix, y: FloatMatrix, *, l2: float, device: str, dtype: DType
     ) -> TorchAutogradObjective:
         """Share the data with torch on a CPU; transfer it elsewhere."""
+        start = time.perf_counter()
+        X_placed, y_placed = place(X, device), place(y, device)
+        synchronize(device)
         return TorchAutogradObjective(
-            X=place(X, device), y=place(y, device), l2=l2, device=device, dtype=dtype
+            X=X_placed,
+            y=y_placed,
+            l2=l2,
+            device=device,
+            dtype=dtype,
+            bind_times=BindTimes(transfer_s=time.perf_counter() - start),
         )
 
 
@@ -52,6 +61,7 @@ class TorchAutogradObjective:
     device: str
     dtype: DType
     kernel: str = "torch-autograd"
+    bind_times: BindTimes = BindTimes()
 
     @property
     def n_samples(self) -> int:

@@ -1,0 +1,93 @@
+"""Run one cell: one problem, kernel, optimizer, device, dtype and seed."""
+
+from __future__ import annotations
+
+import gc
+import time
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from bench.measure.clock import clock_for
+from bench.measure.recorder import Budget, BudgetSpent, CountingObjective, Recorder, Trace
+from bench.measure.verify import verify
+from bench.optimizers import Optimizer, Shuffler, Stop
+from bench.problems import Problem
+from logreg_kernels import Objective, bind
+
+_WARM_UP = Budget(passes=3.0, seconds=1.0)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A kernel bound to a problem, matched with the reference, and what that took.
+
+    Args:
+        setup_s: seconds of `bind`, transfer and compilation left out.
+        transfer_s: seconds to bring the data to the device.
+        compile_s: seconds of compilation.
+    """
+
+    objective: Objective
+    setup_s: float
+    transfer_s: float
+    compile_s: float
+
+
+def bind_and_verify(problem: Problem, kernel: str, device: str, dtype: str) -> Bound:
+    """Bind a kernel to a problem's training rows and check it against the reference.
+
+    Raises:
+        ValueError: the kernel can't run on that device.
+        KernelMismatch: it does not compute the objective.
+    """
+    start = time.perf_counter()
+    objective = bind(kernel, problem.X, problem.y, l2=problem.l2, device=device, dtype=dtype)
+    objective.synchronize()
+    total = time.perf_counter() - start
+    verify(objective, problem)
+    spent = objective.bind_times
+    return Bound(
+        objective,
+        setup_s=max(0.0, total - spent.transfer_s - spent.compile_s),
+        transfer_s=spent.transfer_s,
+        compile_s=spent.compile_s,
+    )
+
+
+def warm_up(objective: Objective, optimizer: Optimizer) -> None:
+    """A few passes off the record: first calls load code and fill caches and allocators."""
+    run_optimizer(objective, optimizer, np.random.default_rng(0), _WARM_UP)
+
+
+def run_optimizer(
+    objective: Objective,
+    optimizer: Optimizer,
+    rng: Shuffler,
+    budget: Budget,
+    w0: Any = None,
+) -> Trace:
+    """One timed run from `w0` (default: zeros); an optimizer that raises leaves its trace, too.
+
+    Python's garbage collector is off while the clock runs.
+    """
+    start = np.zeros(objective.n_features) if w0 is None else w0
+    w = objective.as_coefficients(start)
+    counting = CountingObjective(objective)
+    recorder = Recorder(counting, clock_for(objective.device), budget)
+    objective.synchronize()
+    collecting = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        recorder.start(w)
+        stop = optimizer.run(cast(Objective, counting), w, rng, recorder.on_step)
+        return recorder.finish(Stop(stop).value)
+    except BudgetSpent:
+        return recorder.finish(Stop.BUDGET.value)
+    except Exception as error:  # whatever it is, it is this cell's result, and the suite goes on
+        return recorder.finish("failed", f"{type(error).__name__}: {error}")
+    finally:
+        if collecting:
+            gc.enable()

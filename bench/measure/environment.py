@@ -1,0 +1,110 @@
+"""What a result depends on besides the code: machine, threads, libraries, versions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+_LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "triton")
+
+
+@lru_cache(maxsize=1)
+def environment() -> dict[str, Any]:
+    """The environment as a flat JSON object; `machine` is the fingerprint of its hardware.
+
+    Absolute times are comparable within one machine only; versions and threads are part of a
+    cell's key, so that a new version is measured anew.
+    """
+    import torch
+    from threadpoolctl import threadpool_info
+
+    hardware = {
+        "cpu": _cpu_model(),
+        "logical_cores": os.cpu_count(),
+        "usable_cores": _usable_cores(),
+        "architecture": platform.machine(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+    }
+    blas = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    return {
+        "machine": _digest(hardware),
+        **hardware,
+        "cuda_driver": _cuda_driver() if torch.cuda.is_available() else None,
+        "memory_bytes": _memory_bytes(),
+        "os": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        **{name: _version(name) for name in _LIBRARIES},
+        "blas": sorted({f"{pool['internal_api']} {pool['version']}" for pool in blas}),
+        "blas_threads": max((pool["num_threads"] for pool in blas), default=None),
+        "torch_threads": torch.get_num_threads(),
+        "commit": _commit(),
+    }
+
+
+def configuration() -> str:
+    """Fingerprint of what a time depends on: hardware, versions and threads, not the commit."""
+    ignored = ("commit", "memory_bytes", "os")
+    return _digest({k: v for k, v in environment().items() if k not in ignored})
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _usable_cores() -> int | None:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this code runs from, "+" appended if it has changes."""
+
+    def git(*arguments: str) -> str:
+        root = Path(__file__).resolve().parents[2]
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _cuda_driver() -> str | None:
+    try:
+        query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        done = subprocess.run(query, capture_output=True, text=True, check=True, timeout=20)
+        return done.stdout.splitlines()[0].strip()
+    except (OSError, subprocess.SubprocessError, IndexError):
+        return None

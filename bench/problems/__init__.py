@@ -1,0 +1,49 @@
+"""Problems by name: each a function from a few parameters to a `Problem`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from bench import specs
+from bench.errors import InputError
+from bench.problems.breast_cancer import breast_cancer
+from bench.problems.digits import digits
+from bench.problems.file import file
+from bench.problems.iris import iris
+from bench.problems.problem import Problem
+from bench.problems.synthetic import synthetic
+
+__all__ = ["PROBLEMS", "Problem", "canonical_problem", "load_problem"]
+
+# A new problem is one file and one entry here.
+PROBLEMS: Mapping[str, Callable[..., Problem]] = MappingProxyType(
+    {
+        "iris": iris,
+        "breast_cancer": breast_cancer,
+        "digits": digits,
+        "synthetic": synthetic,
+        "file": file,
+    }
+)
+
+
+def canonical_problem(spec: str) -> str:
+    """The one spelling of a problem's spec; raises InputError for an unknown one."""
+    name, given = specs.parse(spec, PROBLEMS, "problem")
+    return specs.canonical(name, given, PROBLEMS[name])
+
+
+def load_problem(spec: str) -> Problem:
+    """The problem that a spec names, e.g. `synthetic:n=1000,d=20,cond=1e4`.
+
+    Raises:
+        InputError: unknown name or parameter, or data that can't be fitted.
+    """
+    name, given = specs.parse(spec, PROBLEMS, "problem")
+    try:
+        problem = PROBLEMS[name](**given)
+    except (ValueError, TypeError, OSError) as error:
+        raise InputError(f"problem {spec!r}: {error}") from error
+    return dataclasses.replace(problem, name=specs.canonical(name, given, PROBLEMS[name]))

@@ -1,0 +1,23 @@
+"""Handwritten digits: odd ones against even ones."""
+
+from __future__ import annotations
+
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from bench.problems.problem import Problem
+
+
+def digits(l2: float = 1e-3) -> Problem:
+    """8 x 8 pixels scaled to [0, 1]: 64 features, 1,347 training and 450 test rows.
+
+    The label is 1 for odd digits: a task that a linear model does not solve exactly. Some pixels
+    are blank in every image, so X does not have full column rank.
+
+    Source: Alpaydin and Kaynak (1998), by way of scikit-learn's copy.
+    """
+    X, digit = load_digits(return_X_y=True)
+    X, X_test, y, y_test = train_test_split(
+        X / 16.0, digit % 2, test_size=0.25, random_state=0, stratify=digit
+    )
+    return Problem("digits", X, y, l2, X_test=X_test, y_test=y_test)

@@ -1,0 +1,87 @@
+"""A problem: frozen data and a penalty, with a fingerprint of its content."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from logreg_kernels.validation import check_l2, check_labels, check_matrix
+
+Matrix = NDArray[np.float64]
+Labels = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Minimise the mean logistic NLL of (X, y) plus l2/2 ||w||^2; there is no intercept.
+
+    Args:
+        name: the spec it was loaded by, or any name of the user's.
+        X: design matrix, (n, d).  y: labels in {0, 1}, (n,).
+        l2: penalty >= 0.
+        X_test, y_test: an optional test split, (m, d) and (m,).
+    Raises:
+        ValueError, TypeError: the data can't be fitted; the message says why and what to do.
+    """
+
+    name: str
+    X: Matrix
+    y: Labels
+    l2: float = 0.0
+    X_test: Matrix | None = field(default=None, kw_only=True)
+    y_test: Labels | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        X = check_matrix(self.X, "float64")
+        self._freeze("X", X)
+        self._freeze("y", check_labels(self.y, X.shape[0]))
+        object.__setattr__(self, "l2", check_l2(self.l2))
+        if (self.X_test is None) != (self.y_test is None):
+            raise ValueError("a test split needs both X_test and y_test")
+        if self.X_test is not None and self.y_test is not None:
+            X_test = check_matrix(self.X_test, "float64")
+            if X_test.shape[1] != X.shape[1]:
+                raise ValueError(f"X_test has {X_test.shape[1]} columns, X has {X.shape[1]}")
+            y_test = np.asarray(self.y_test)
+            if y_test.shape != (X_test.shape[0],) or not np.isin(y_test, (0, 1)).all():
+                raise ValueError(f"y_test must hold {X_test.shape[0]} labels, each 0 or 1")
+            self._freeze("X_test", X_test)
+            self._freeze("y_test", y_test.astype(np.intp))
+
+    @property
+    def n_samples(self) -> int:
+        """Rows of X."""
+        return int(self.X.shape[0])
+
+    @property
+    def n_features(self) -> int:
+        """Columns of X."""
+        return int(self.X.shape[1])
+
+    @property
+    def n_classes(self) -> int:
+        """Two: the labels are 0 and 1."""
+        return 2
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over everything that determines the optimum and the scores."""
+        digest = hashlib.sha256()
+        for array in (self.X, self.y, self.X_test, self.y_test):
+            if array is None:
+                digest.update(b"none;")
+            else:
+                digest.update(f"{array.dtype.str}{array.shape};".encode())
+                digest.update(np.ascontiguousarray(array).data)
+        digest.update(f"l2={self.l2!r};classes={self.n_classes}".encode())
+        return digest.hexdigest()
+
+    def _freeze(self, name: str, array: NDArray[Any]) -> None:
+        frozen = array.view()
+        frozen.flags.writeable = False
+        object.__setattr__(self, name, frozen)

@@ -1,0 +1,160 @@
+"""Records: immutable rows with their details, kept as JSON lines.
+
+Format 1: one JSON object a line, with the fields of `Record`. A line is appended whole or not at
+all; an unfinished last line (the process was killed while writing) is dropped by the next append.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.errors import InputError
+
+SCHEMA_VERSION = 1
+
+TARGETS: dict[str, float] = {f"1e-{k}": 10.0**-k for k in range(1, 11)}
+"""Relative gaps that runs are scored at, by the names that columns carry."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One cell's result.
+
+    Args:
+        kind: "convergence" (an optimizer's run) or "kernel" (time per call of a kernel).
+        key: digest of everything that the result depends on; equal keys are the same cell.
+        problem, kernel, optimizer, device, dtype, seed: the cell; a kernel record has optimizer
+            "" and seed 0.
+        status: "converged", "budget", "diverged", "failed" or "unavailable"; "ok" for a kernel.
+        message: the error or the reason, in one line.
+        score: numbers of the cell, by column name; None is a miss or not applicable.
+        samples: raw samples. Convergence: columns `step, elapsed_s, oracle_calls, passes, f, gap`
+            and the final `w`. Kernel: `seconds_per_call`.
+        problem_facts: n_samples, n_features, l2, fingerprint, f_star, gap_bound, exists, reason.
+        environment: see `bench.measure.environment`.
+        suite: the suite that it was run for.
+        created: UTC, ISO 8601.
+    """
+
+    kind: str
+    key: str
+    problem: str
+    kernel: str
+    optimizer: str
+    device: str
+    dtype: str
+    seed: int
+    status: str
+    message: str
+    score: Mapping[str, Any]
+    samples: Mapping[str, list[Any]]
+    problem_facts: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    suite: str
+    created: str
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def machine(self) -> str:
+        """Fingerprint of the hardware it was measured on."""
+        return str(self.environment["machine"])
+
+    @property
+    def cell(self) -> tuple[str, ...]:
+        """What it measured, whatever the code or the versions: the latest of a cell is shown."""
+        names = ("kind", "problem", "kernel", "optimizer", "device", "dtype", "seed")
+        return tuple(str(getattr(self, name)) for name in names)
+
+
+class RecordStore:
+    """The records of one results folder, in `records.jsonl`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "records.jsonl"
+
+    def read(self) -> list[Record]:
+        """All whole records, oldest first.
+
+        Raises:
+            InputError: a line is not a record, or was written by a newer version.
+        """
+        if not self.path.exists():
+            return []
+        lines = self.path.read_bytes().split(b"\n")
+        # What follows the last newline is empty, or a line that was cut off while being written.
+        return [self._parse(line, number) for number, line in enumerate(lines[:-1], 1) if line]
+
+    def append(self, records: Iterable[Record]) -> None:
+        """Append records, all in one write, and bring them to the disk."""
+        text = "".join(
+            json.dumps(_jsonable(dataclasses.asdict(record)), allow_nan=False) + "\n"
+            for record in records
+        )
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab") as stream:
+            stream.truncate(self._whole_bytes())
+            stream.write(text.encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def _whole_bytes(self) -> int:
+        """Length of the file up to its last newline."""
+        with self.path.open("rb") as stream:
+            end = stream.seek(0, os.SEEK_END)
+            while end > 0:
+                start = max(0, end - 65536)
+                stream.seek(start)
+                newline = stream.read(end - start).rfind(b"\n")
+                if newline >= 0:
+                    return start + newline + 1
+                end = start
+        return 0
+
+    def _parse(self, line: bytes, number: int) -> Record:
+        where = f"{self.path}, line {number}"
+        try:
+            fields = json.loads(line)
+            version = fields["schema_version"]
+        except (ValueError, TypeError, KeyError):
+            raise InputError(f"{where} is not a record: move the file away") from None
+        if version != SCHEMA_VERSION:
+            raise InputError(
+                f"{where} has schema version {version}, this code reads {SCHEMA_VERSION}: "
+                "use another --results folder"
+            )
+        try:
+            return Record(**fields)
+        except TypeError:
+            raise InputError(f"{where} does not have a record's fields: move the file away") from None
+
+
+def latest(records: Iterable[Record]) -> list[Record]:
+    """The last record of each cell, in the order in which the cells first appeared."""
+    by_cell: dict[tuple[str, ...], Record] = {}
+    for record in records:
+        by_cell[record.cell] = record
+    return list(by_cell.values())
+
+
+def digest(*parts: Any) -> str:
+    """A short key for a tuple of JSON-able parts."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _jsonable(value: Any) -> Any:
+    """JSON has no NaN and no infinity: both become null, which a reader takes as missing."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(k): _jsonable(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(v) for v in value]
+    return value

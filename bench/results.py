@@ -1,0 +1,94 @@
+"""Records as data frames: what `bench.run` returns and what the report reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bench.records import TARGETS, Record
+
+CELL = ["problem", "kernel", "optimizer", "device", "dtype", "seed"]
+
+
+@dataclass(frozen=True)
+class Results:
+    """A list of records with views of it."""
+
+    records: tuple[Record, ...]
+
+    def scores(self) -> pd.DataFrame:
+        """One row a cell: `problem, kernel, optimizer, device, dtype, seed, status, message, gap,
+        relative_gap, f, run_s, setup_s, transfer_s, compile_s, steps, oracle_calls, passes`, for
+        each target `time_to_1e-1_s, passes_to_1e-1, calls_to_1e-1` ... `1e-10` (missing where
+        missed), and `test_nll, test_accuracy, label_agreement`.
+        """
+        columns = [*CELL, "status", "message", *_SCORE_COLUMNS]
+        rows = [
+            _cell(record)
+            | {"status": record.status, "message": record.message}
+            | {name: record.score.get(name) for name in _SCORE_COLUMNS}
+            for record in self._of("convergence")
+        ]
+        frame = pd.DataFrame(rows, columns=columns)
+        numeric = frame[_SCORE_COLUMNS].apply(pd.to_numeric)
+        return frame.assign(**{str(name): numeric[name] for name in numeric})
+
+    def curves(self) -> pd.DataFrame:
+        """One row a snapshot: the cell, `step, elapsed_s, oracle_calls, passes, f`, and `gap`, an
+        upper bound on f(w) - f* (missing where no optimum is proved)."""
+        names = ["step", "elapsed_s", "oracle_calls", "passes", "f", "gap"]
+        rows = [
+            _cell(record) | dict(zip(names, values, strict=True))
+            for record in self._of("convergence")
+            if record.samples
+            for values in zip(*(record.samples[name] for name in names), strict=True)
+        ]
+        frame = pd.DataFrame(rows, columns=[*CELL, *names])
+        return frame.assign(**{name: pd.to_numeric(frame[name]) for name in names})
+
+    def kernel_times(self) -> pd.DataFrame:
+        """One row a sample: the cell and `seconds_per_call` of `value_and_grad`."""
+        rows = [
+            _cell(record) | {"seconds_per_call": seconds}
+            for record in self._of("kernel")
+            for seconds in record.samples.get("seconds_per_call", [])
+        ]
+        return pd.DataFrame(rows, columns=[*CELL, "seconds_per_call"])
+
+    def problems(self) -> pd.DataFrame:
+        """One row a problem: its size, and its optimum with the proof."""
+        names = ["n_samples", "n_features", "l2", "f_star", "gap_bound", "exists", "reason"]
+        facts = {record.problem: record.problem_facts for record in self.records}
+        rows = [{"problem": name} | {k: fact.get(k) for k in names} for name, fact in facts.items()]
+        return pd.DataFrame(rows, columns=["problem", *names])
+
+    def _of(self, kind: str) -> Iterable[Record]:
+        return (record for record in self.records if record.kind == kind)
+
+
+_SCORE_COLUMNS = [
+    "gap",
+    "relative_gap",
+    "f",
+    "run_s",
+    "setup_s",
+    "transfer_s",
+    "compile_s",
+    "steps",
+    "oracle_calls",
+    "passes",
+    *(
+        column
+        for target in TARGETS
+        for column in (f"time_to_{target}_s", f"passes_to_{target}", f"calls_to_{target}")
+    ),
+    "test_nll",
+    "test_accuracy",
+    "label_agreement",
+]
+
+
+def _cell(record: Record) -> dict[str, object]:
+    return {name: getattr(record, name) for name in CELL}
