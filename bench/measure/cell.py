@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from dataclasses import dataclass
 from typing import Any, cast
@@ -10,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from bench.measure.clock import clock_for
+from bench.measure.quiet import no_garbage_collection
 from bench.measure.recorder import Budget, BudgetSpent, CountingObjective, Recorder, Trace
 from bench.measure.verify import verify
 from bench.optimizers import Optimizer, Shuffler, Stop
@@ -77,17 +77,12 @@ def run_optimizer(
     counting = CountingObjective(objective)
     recorder = Recorder(counting, clock_for(objective.device), budget)
     objective.synchronize()
-    collecting = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
+    with no_garbage_collection():
         recorder.start(w)
-        stop = optimizer.run(cast(Objective, counting), w, rng, recorder.on_step)
-        return recorder.finish(Stop(stop).value)
-    except BudgetSpent:
-        return recorder.finish(Stop.BUDGET.value)
-    except Exception as error:  # whatever it is, it is this cell's result, and the suite goes on
-        return recorder.finish("failed", f"{type(error).__name__}: {error}")
-    finally:
-        if collecting:
-            gc.enable()
+        try:
+            stop = optimizer.run(cast(Objective, counting), w, rng, recorder.on_step)
+            return recorder.finish(Stop(stop).value)
+        except BudgetSpent:
+            return recorder.finish(Stop.BUDGET.value)
+        except Exception as error:  # whatever it is, it is this cell's result
+            return recorder.finish("failed", f"{type(error).__name__}: {error}")

@@ -1,0 +1,194 @@
+"""From a suite to its cells, each with the key that says whether it has been run."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from bench import specs
+from bench.errors import InputError
+from bench.measure.clock import clock_for
+from bench.measure.environment import configuration
+from bench.measure.recorder import Budget
+from bench.optimizers import OPTIMIZERS, Optimizer, canonical_optimizer, make_optimizer
+from bench.problems import Problem, load_problem
+from bench.records import SCHEMA_VERSION, digest
+from bench.suites.definitions import Suite
+from logreg_kernels import KERNELS
+from logreg_kernels.validation import check_dtype
+
+
+@dataclass(frozen=True)
+class RunCell:
+    """One run of an optimizer."""
+
+    problem: Problem
+    kernel: str
+    optimizer_name: str
+    optimizer: Optimizer
+    device: str
+    dtype: str
+    seed: int
+    budget: Budget
+    unavailable: str | None
+
+    @property
+    def key(self) -> str:
+        """Digest of what the result depends on, the code of kernel and optimizer included."""
+        return digest(
+            "convergence",
+            SCHEMA_VERSION,
+            self.problem.fingerprint,
+            self.problem.name,
+            self.kernel,
+            self.optimizer_name,
+            self.device,
+            self.dtype,
+            self.seed,
+            dataclasses.astuple(self.budget),
+            self.unavailable,
+            configuration(),
+            source_digest(type(KERNELS[self.kernel])),
+            source_digest(type(self.optimizer)),
+        )
+
+    def __str__(self) -> str:
+        where = f"{self.kernel} {self.device} {self.dtype}"
+        return f"{self.problem.name} · {self.optimizer_name} · {where} · seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class KernelCell:
+    """One side-by-side timing of all kernels that can run on a device."""
+
+    problem: Problem
+    kernels: tuple[str, ...]
+    device: str
+    dtype: str
+    samples: int
+
+    def key(self, kernel: str) -> str:
+        """Digest for one of the kernels; it was timed beside the others, so they are part."""
+        return digest(
+            "kernel",
+            SCHEMA_VERSION,
+            self.problem.fingerprint,
+            self.problem.name,
+            kernel,
+            self.kernels,
+            self.device,
+            self.dtype,
+            self.samples,
+            configuration(),
+            [source_digest(type(KERNELS[name])) for name in self.kernels],
+        )
+
+    def __str__(self) -> str:
+        return f"{self.problem.name} · time per call of {', '.join(self.kernels)} · {self.device}"
+
+
+def expand(suite: Suite) -> tuple[list[KernelCell], list[RunCell]]:
+    """All cells of a suite, in the order in which they are run.
+
+    Optimizers that are compared run one after the other, seed by seed: a machine that slows
+    down slows all of them. A kernel that can't run on some of the devices is left out there; one
+    that can run on none has unavailable cells, with the reason, for one seed.
+
+    Raises:
+        InputError: an unknown name, a bad parameter or device, no seeds.
+    """
+    _check(suite)
+    problems = [load_problem(p) if isinstance(p, str) else p for p in suite.problems]
+    optimizers = dict(_named(optimizer) for optimizer in suite.optimizers)
+    places = _places(suite)
+    runs = [
+        RunCell(problem, kernel, name, optimizer, device, dtype, seed, suite.budget, reason)
+        for seed in range(suite.seeds)
+        for problem in problems
+        for dtype in suite.dtypes
+        for kernel, device, reason in places
+        if reason is None or seed == 0
+        for name, optimizer in optimizers.items()
+    ]
+    timings = []
+    if suite.kernel_samples:
+        for problem in problems:
+            for dtype in suite.dtypes:
+                for device in dict.fromkeys(device for _, device, _ in places):
+                    able = tuple(k for k, d, reason in places if d == device and reason is None)
+                    if able:
+                        timings.append(
+                            KernelCell(problem, able, device, dtype, suite.kernel_samples)
+                        )
+    return timings, runs
+
+
+def why_not_timed(kernel: str, device: str) -> str | None:
+    """None if the kernel can be timed on the device, else the reason in words."""
+    reason = KERNELS[kernel].unavailable(device)
+    if reason is None and getattr(KERNELS[kernel], "interpreted", False):
+        return "runs in Triton's interpreter, whose times mean nothing: unset TRITON_INTERPRET"
+    return reason
+
+
+@lru_cache(maxsize=64)
+def source_digest(owner: type) -> str:
+    """Digest of the source files of a kernel or an optimizer, so that an edit is measured anew.
+
+    Files that begin with the module's own name (`fused_cuda*.py`) count as part of it.
+    """
+    try:
+        path = Path(inspect.getfile(owner))
+        files = sorted(path.parent.glob(f"{path.stem}*.py"))
+        return digest(*(file.read_text() for file in files))
+    except (OSError, TypeError):
+        return "no source"
+
+
+def _places(suite: Suite) -> list[tuple[str, str, str | None]]:
+    """(kernel, device, None or why it can't run there)."""
+    devices = suite.devices
+    if not devices:
+        devices = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+    places = []
+    for kernel in suite.kernels:
+        reasons = [(kernel, device, why_not_timed(kernel, device)) for device in devices]
+        able = [place for place in reasons if place[2] is None]
+        places += able or reasons
+    return places
+
+
+def _check(suite: Suite) -> None:
+    for kernel in suite.kernels:
+        if kernel not in KERNELS:
+            raise InputError(specs.unknown("kernel", kernel, KERNELS))
+    for device in suite.devices:
+        try:
+            clock_for(str(torch.device(device)))
+        except RuntimeError:
+            raise InputError(f"torch knows no device {device!r}: use cpu, cuda, cuda:1") from None
+        except ValueError as error:
+            raise InputError(str(error)) from None
+    for dtype in suite.dtypes:
+        try:
+            check_dtype(dtype)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+    if suite.seeds < 1:
+        raise InputError(f"seeds must be at least 1; got {suite.seeds}")
+    if not (suite.budget.passes > 0 and suite.budget.seconds > 0):
+        raise InputError(f"a budget must be above 0; got {suite.budget}")
+
+
+def _named(optimizer: str | Optimizer) -> tuple[str, Optimizer]:
+    if isinstance(optimizer, str):
+        return canonical_optimizer(optimizer), make_optimizer(optimizer)
+    owner = type(optimizer)
+    names = [name for name, factory in OPTIMIZERS.items() if factory is owner]
+    given = dataclasses.asdict(optimizer) if dataclasses.is_dataclass(optimizer) else {}
+    return specs.canonical(names[0] if names else owner.__name__, given, owner), optimizer

@@ -1,0 +1,291 @@
+"""Run the missing cells of a suite, and append a record for each as soon as it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from bench.errors import InputError
+from bench.measure.cell import Bound, bind_and_verify, run_optimizer, warm_up
+from bench.measure.environment import environment
+from bench.measure.kernel_time import time_kernels
+from bench.measure.recorder import Trace
+from bench.measure.reference import reference_objective
+from bench.measure.verify import KernelMismatch
+from bench.problems import Problem
+from bench.records import Record, RecordStore
+from bench.results import Results
+from bench.score.optimum import Optimum
+from bench.score.optimum_cache import load_or_solve
+from bench.score.quality import on_test_split
+from bench.score.targets import Score, score
+from bench.suites.definitions import Suite
+from bench.suites.plan import KernelCell, RunCell, expand
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Told before each cell that is run: how many are done, how many there are, what runs now."""
+
+    done: int
+    total: int
+    cell: str
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def run_suite(
+    suite: Suite,
+    folder: Path | None = None,
+    *,
+    rerun: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Results:
+    """All cells of a suite: those with a record in `folder` from there, the rest run now.
+
+    Args:
+        suite: what to run.
+        folder: a results folder; None keeps nothing.
+        rerun: run every cell, also those that have a record.
+        on_progress: told before each cell.
+    Returns:
+        The records of the suite's cells, in the suite's order.
+    Raises:
+        InputError: the suite names something unknown, or another run uses the folder.
+    """
+    timings, runs = expand(suite)
+    with _locked(folder):
+        store = RecordStore(folder) if folder else None
+        records = {} if rerun or not store else {r.key: r for r in store.read()}
+        missing_timings = [c for c in timings if any(c.key(k) not in records for k in c.kernels)]
+        missing_runs = [c for c in runs if c.key not in records]
+        total = len(missing_timings) + len(missing_runs)
+        session = Session(suite.name, folder)
+        pending: list[KernelCell | RunCell] = [*missing_timings, *missing_runs]
+        for done, cell in enumerate(pending):
+            if on_progress:
+                on_progress(Progress(done, total, str(cell)))
+            if isinstance(cell, KernelCell):
+                new = session.time_kernels(cell)
+            else:
+                new = [session.run(cell)]
+            records |= {record.key: record for record in new}
+            if store:
+                store.append(new)
+        if on_progress:
+            on_progress(Progress(total, total, "done"))
+    keys = [cell.key(kernel) for cell in timings for kernel in cell.kernels]
+    keys += [cell.key for cell in runs]
+    return Results(tuple(records[key] for key in keys))
+
+
+def is_complete(suite: Suite, store: RecordStore) -> bool:
+    """Whether every cell of the suite has its record, so that nothing would be run."""
+    timings, runs = expand(suite)
+    there = {record.key for record in store.read()}
+    return all(c.key(k) in there for c in timings for k in c.kernels) and all(
+        c.key in there for c in runs
+    )
+
+
+class Session:
+    """What cells of one process share: optima, and kernels bound to data."""
+
+    def __init__(self, suite: str, folder: Path | None) -> None:
+        self._suite = suite
+        self._optima_folder = folder / "optima" if folder else None
+        self._optima: dict[str, Optimum] = {}
+        self._bound: dict[tuple[str, ...], Bound] = {}
+
+    def optimum(self, problem: Problem) -> Optimum:
+        """The problem's optimum, computed once."""
+        if problem.fingerprint not in self._optima:
+            self._optima[problem.fingerprint] = load_or_solve(problem, self._optima_folder)
+        return self._optima[problem.fingerprint]
+
+    def bound(self, problem: Problem, kernel: str, device: str, dtype: str) -> Bound:
+        """The kernel bound to the problem, verified once.
+
+        Raises:
+            ValueError, KernelMismatch: see `bind_and_verify`.
+        """
+        place = (problem.fingerprint, kernel, device, dtype)
+        if place not in self._bound:
+            self._bound[place] = bind_and_verify(problem, kernel, device, dtype)
+        return self._bound[place]
+
+    def run(self, cell: RunCell) -> Record:
+        """Run one cell; whatever goes wrong in it is its record."""
+        if cell.unavailable is not None:
+            return self._record(cell, "unavailable", cell.unavailable, {}, {})
+        try:
+            bound = self.bound(cell.problem, cell.kernel, cell.device, cell.dtype)
+        except (KernelMismatch, ValueError, RuntimeError, MemoryError) as error:
+            return self._record(cell, "failed", _one_line(error), {}, {})
+        if cell.seed == 0:
+            warm_up(bound.objective, cell.optimizer)
+        rng = np.random.default_rng(cell.seed)
+        trace = run_optimizer(bound.objective, cell.optimizer, rng, cell.budget)
+        return self.scored(cell, bound, trace)
+
+    def scored(self, cell: RunCell, bound: Bound, trace: Trace) -> Record:
+        """The record of a run: everything here is computed off the clock, in float64."""
+        problem, optimum = cell.problem, self.optimum(cell.problem)
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = reference_objective(problem).value_batch(trace.w)
+        result = score(trace, values, optimum, problem.n_samples)
+        passes = trace.rows_read / problem.n_samples
+        numbers: dict[str, Any] = {
+            "gap": result.gap,
+            "relative_gap": result.relative_gap,
+            "f": float(values[-1]),
+            "run_s": trace.run_s,
+            "setup_s": bound.setup_s,
+            "transfer_s": bound.transfer_s,
+            "compile_s": bound.compile_s,
+            "steps": int(trace.step[-1]),
+            "oracle_calls": int(trace.oracle_calls[-1]),
+            "passes": float(passes[-1]),
+            **_target_columns(result),
+            **on_test_split(problem, trace.w[-1], optimum),
+        }
+        samples = {
+            "step": trace.step.tolist(),
+            "elapsed_s": trace.elapsed_s.tolist(),
+            "oracle_calls": trace.oracle_calls.tolist(),
+            "passes": passes.tolist(),
+            "f": values.tolist(),
+            "gap": result.gaps.tolist(),
+        }
+        message = trace.message
+        if not message and not optimum.exists:
+            message = optimum.reason
+        return self._record(cell, result.status, message, numbers, samples)
+
+    def time_kernels(self, cell: KernelCell) -> list[Record]:
+        """Time all kernels of the cell side by side; one that does not match is not timed."""
+        bound: dict[str, Bound] = {}
+        errors: dict[str, str] = {}
+        for kernel in cell.kernels:
+            try:
+                bound[kernel] = self.bound(cell.problem, kernel, cell.device, cell.dtype)
+            except (KernelMismatch, ValueError, RuntimeError, MemoryError) as error:
+                errors[kernel] = _one_line(error)
+        times = time_kernels({k: b.objective for k, b in bound.items()}, cell.samples)
+        return [self._kernel_record(cell, k, bound.get(k), times, errors) for k in cell.kernels]
+
+    def _kernel_record(
+        self,
+        cell: KernelCell,
+        kernel: str,
+        bound: Bound | None,
+        times: dict[str, list[float]],
+        errors: dict[str, str],
+    ) -> Record:
+        numbers = {}
+        if bound:
+            numbers = {
+                "setup_s": bound.setup_s,
+                "transfer_s": bound.transfer_s,
+                "compile_s": bound.compile_s,
+            }
+        return Record(
+            kind="kernel",
+            key=cell.key(kernel),
+            problem=cell.problem.name,
+            kernel=kernel,
+            optimizer="",
+            device=cell.device,
+            dtype=cell.dtype,
+            seed=0,
+            status="failed" if kernel in errors else "ok",
+            message=errors.get(kernel, ""),
+            score=numbers,
+            samples={"seconds_per_call": times.get(kernel, [])},
+            problem_facts=self._facts(cell.problem),
+            environment=environment(),
+            suite=self._suite,
+            created=_now(),
+        )
+
+    def _record(
+        self,
+        cell: RunCell,
+        status: str,
+        message: str,
+        numbers: dict[str, Any],
+        samples: dict[str, Any],
+    ) -> Record:
+        return Record(
+            kind="convergence",
+            key=cell.key,
+            problem=cell.problem.name,
+            kernel=cell.kernel,
+            optimizer=cell.optimizer_name,
+            device=cell.device,
+            dtype=cell.dtype,
+            seed=cell.seed,
+            status=status,
+            message=message,
+            score=numbers,
+            samples=samples,
+            problem_facts=self._facts(cell.problem),
+            environment=environment(),
+            suite=self._suite,
+            created=_now(),
+        )
+
+    def _facts(self, problem: Problem) -> dict[str, Any]:
+        optimum = self.optimum(problem)
+        return {
+            "n_samples": problem.n_samples,
+            "n_features": problem.n_features,
+            "l2": problem.l2,
+            "fingerprint": problem.fingerprint,
+            "f_star": optimum.f if optimum.exists else None,
+            "gap_bound": optimum.gap_bound if optimum.exists else None,
+            "exists": optimum.exists,
+            "reason": optimum.reason,
+        }
+
+
+def _target_columns(result: Score) -> dict[str, float | None]:
+    columns: dict[str, float | None] = {}
+    for name, hit in result.hits.items():
+        columns[f"time_to_{name}_s"] = hit.elapsed_s if hit else None
+        columns[f"passes_to_{name}"] = hit.passes if hit else None
+        columns[f"calls_to_{name}"] = hit.oracle_calls if hit else None
+    return columns
+
+
+@contextmanager
+def _locked(folder: Path | None) -> Iterator[None]:
+    """One run a folder: two at a time would spoil each other's times."""
+    if folder is None:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        with lock:
+            yield
+    except Timeout:
+        raise InputError(
+            f"another run is using {folder}: wait for it, or use another --results folder"
+        ) from None
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
