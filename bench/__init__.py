@@ -1,11 +1,11 @@
 """Which optimizer fits a logistic regression fastest, measured against a proved optimum.
 
-    >>> import bench
-    >>> results = bench.run(problems=["iris"], optimizers=["lbfgs"], kernels=["numpy"], seeds=1)
-    >>> results.scores().status.tolist()
-    ['converged']
-    >>> bench.optimum("iris").exists
-    True
+>>> import bench
+>>> results = bench.run(problems=["iris"], optimizers=["lbfgs"], kernels=["numpy"], seeds=1)
+>>> results.scores().status.tolist()
+['converged']
+>>> bench.optimum("iris").exists
+True
 """
 
 from __future__ import annotations

@@ -69,9 +69,13 @@ class Record:
 
     @property
     def cell(self) -> tuple[str, ...]:
-        """What it measured, whatever the code or the versions: the latest of a cell is shown."""
+        """What it measured, whatever the code or the versions: the latest of a cell is shown.
+
+        A kernel that was timed beside others is another cell than one that was timed alone.
+        """
         names = ("kind", "problem", "kernel", "optimizer", "device", "dtype", "seed")
-        return tuple(str(getattr(self, name)) for name in names)
+        cell = tuple(str(getattr(self, name)) for name in names)
+        return (*cell, str(self.score.get("timed_beside")))
 
 
 class RecordStore:
@@ -133,7 +137,9 @@ class RecordStore:
         try:
             return Record(**fields)
         except TypeError:
-            raise InputError(f"{where} does not have a record's fields: move the file away") from None
+            raise InputError(
+                f"{where} does not have a record's fields: move the file away"
+            ) from None
 
 
 def latest(records: Iterable[Record]) -> list[Record]:

@@ -49,20 +49,25 @@ class Results:
         return frame.assign(**{name: pd.to_numeric(frame[name]) for name in names})
 
     def kernel_times(self) -> pd.DataFrame:
-        """One row a sample: the cell and `seconds_per_call` of `value_and_grad`."""
+        """One row a sample: `problem, kernel, device, dtype, timed_beside` (the kernels that took
+        turns with it), `sample` and `seconds_per_call` of `value_and_grad`."""
+        names = ["problem", "kernel", "device", "dtype"]
         rows = [
-            _cell(record) | {"seconds_per_call": seconds}
+            {name: getattr(record, name) for name in names}
+            | {"timed_beside": record.score["timed_beside"], "sample": sample}
+            | {"seconds_per_call": seconds}
             for record in self._of("kernel")
-            for seconds in record.samples.get("seconds_per_call", [])
+            for sample, seconds in enumerate(record.samples.get("seconds_per_call", []))
         ]
-        return pd.DataFrame(rows, columns=[*CELL, "seconds_per_call"])
+        return pd.DataFrame(rows, columns=[*names, "timed_beside", "sample", "seconds_per_call"])
 
     def problems(self) -> pd.DataFrame:
         """One row a problem: its size, and its optimum with the proof."""
         names = ["n_samples", "n_features", "l2", "f_star", "gap_bound", "exists", "reason"]
         facts = {record.problem: record.problem_facts for record in self.records}
         rows = [{"problem": name} | {k: fact.get(k) for k in names} for name, fact in facts.items()]
-        return pd.DataFrame(rows, columns=["problem", *names])
+        frame = pd.DataFrame(rows, columns=["problem", *names])
+        return frame.astype({"exists": object})  # True, False or None, never NumPy's own bool
 
     def _of(self, kind: str) -> Iterable[Record]:
         return (record for record in self.records if record.kind == kind)

@@ -1,8 +1,7 @@
 """Names with parameters, as users type them: `adam:lr=0.01,batch_size=256`.
 
 A spec names a callable (a problem's function, an optimizer's dataclass); its signature says which
-parameters there are, their types and their defaults. `canonical` writes a spec in one way only,
-so that `adam:lr=1e-1` and `adam:lr=0.10` are one cell of one table.
+parameters there are, their types and their defaults. Tables show a spec as its user typed it.
 """
 
 from __future__ import annotations
@@ -52,8 +51,8 @@ def parse(spec: str, registry: Mapping[str, Factory], kind: str) -> tuple[str, d
     return name, given
 
 
-def canonical(name: str, given: Mapping[str, Any], factory: Factory) -> str:
-    """The one spelling of a spec: parameters in the signature's order, defaults left out."""
+def spell(name: str, given: Mapping[str, Any], factory: Factory) -> str:
+    """The spec of an object that was made in Python: parameters other than the defaults."""
     items = [
         f"{key}={_text(given[key])}"
         for key, parameter in parameters(factory).items()

@@ -1,0 +1,1 @@
+"""Run one cell: clock, recorder, environment, and the check of a kernel before it is timed."""

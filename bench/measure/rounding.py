@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-Vector = NDArray[np.float64]
+Vector = NDArray[np.floating[Any]]
+Matrix = NDArray[np.floating[Any]]
 
 
 def unit_roundoff(dtype: str) -> float:
@@ -13,7 +16,7 @@ def unit_roundoff(dtype: str) -> float:
     return float(np.finfo(dtype).eps) / 2
 
 
-def logit_error(X: NDArray[np.float64], w: Vector, u: float) -> Vector:
+def logit_error(X: Matrix, w: Vector, u: float) -> Vector:
     """Bound on the error of each computed z_i = x_i . w, shape (n,).
 
         |z^_i - z_i| <= gamma_{d+1} sum_j |x_ij w_j|,   gamma_k = k u / (1 - k u)
@@ -26,11 +29,11 @@ def logit_error(X: NDArray[np.float64], w: Vector, u: float) -> Vector:
 
 
 def gradient_error(
-    X: NDArray[np.float64], w: Vector, l2: float, u: float, *, sum_growth: float | None = None
+    X: Matrix, w: Vector, l2: float, u: float, *, sum_growth: float | None = None
 ) -> Vector:
     """Bound on the error of each entry of a computed gradient, shape (d,).
 
-        |g^_j - g_j| <= 1/n sum_i |x_ij| (|z^_i - z_i| / 4 + 8 u) + c 1/n sum_i |x_ij| + 4 u l2 |w_j|
+        |g^_j - g_j| <= 1/n sum_i |x_ij| (|z^_i - z_i| / 4 + 8 u + c) + 4 u l2 |w_j|
 
     sigmoid has slope at most 1/4 and |sigmoid(z) - y| <= 1; 8 u covers exp, the quotient and the
     products around it. `c` is gamma_{n+2} for the sum over rows: a bound for any order of

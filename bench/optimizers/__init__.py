@@ -15,7 +15,6 @@ __all__ = [
     "Optimizer",
     "Shuffler",
     "Stop",
-    "canonical_optimizer",
     "make_optimizer",
 ]
 
@@ -23,12 +22,6 @@ __all__ = [
 OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = MappingProxyType(
     {"lbfgs": LBFGS, "sgd": SGD, "momentum": Momentum, "adam": Adam}
 )
-
-
-def canonical_optimizer(spec: str) -> str:
-    """The one spelling of an optimizer's spec; raises InputError for an unknown one."""
-    name, given = specs.parse(spec, OPTIMIZERS, "optimizer")
-    return specs.canonical(name, given, OPTIMIZERS[name])
 
 
 def make_optimizer(spec: str) -> Optimizer:

@@ -99,9 +99,7 @@ class Momentum:
 
     def run(self, objective: Objective, w0: Any, rng: Shuffler, on_step: OnStep) -> Stop:
         """See `Optimizer.run`."""
-        make = partial(
-            torch.optim.SGD, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov
-        )
+        make = partial(torch.optim.SGD, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov)
         return _descend(make, objective, w0, rng, on_step, self.batch_size, self.epochs)
 
 

@@ -15,7 +15,7 @@ from bench.problems.iris import iris
 from bench.problems.problem import Problem
 from bench.problems.synthetic import synthetic
 
-__all__ = ["PROBLEMS", "Problem", "canonical_problem", "load_problem"]
+__all__ = ["PROBLEMS", "Problem", "load_problem"]
 
 # A new problem is one file and one entry here.
 PROBLEMS: Mapping[str, Callable[..., Problem]] = MappingProxyType(
@@ -29,12 +29,6 @@ PROBLEMS: Mapping[str, Callable[..., Problem]] = MappingProxyType(
 )
 
 
-def canonical_problem(spec: str) -> str:
-    """The one spelling of a problem's spec; raises InputError for an unknown one."""
-    name, given = specs.parse(spec, PROBLEMS, "problem")
-    return specs.canonical(name, given, PROBLEMS[name])
-
-
 def load_problem(spec: str) -> Problem:
     """The problem that a spec names, e.g. `synthetic:n=1000,d=20,cond=1e4`.
 
@@ -46,4 +40,4 @@ def load_problem(spec: str) -> Problem:
         problem = PROBLEMS[name](**given)
     except (ValueError, TypeError, OSError) as error:
         raise InputError(f"problem {spec!r}: {error}") from error
-    return dataclasses.replace(problem, name=specs.canonical(name, given, PROBLEMS[name]))
+    return dataclasses.replace(problem, name=spec.strip())

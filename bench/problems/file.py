@@ -61,8 +61,10 @@ def _read(path: Path, target: str) -> tuple[Any, np.ndarray]:
     elif suffix in (".csv", ".tsv"):
         frame = pd.read_csv(path, sep="\t" if suffix == ".tsv" else ",")
     else:
-        raise ValueError(f"can't read {suffix or 'a file without suffix'!r}: use .csv, .tsv, "
-                         ".parquet, .npz or .svmlight")
+        raise ValueError(
+            f"can't read {suffix or 'a file without suffix'!r}: use .csv, .tsv, "
+            ".parquet, .npz or .svmlight"
+        )
     column = target or str(frame.columns[-1])
     if column not in frame.columns:
         raise ValueError(f"no column {column!r}; there are {', '.join(map(str, frame.columns))}")

@@ -1,0 +1,1 @@
+"""Optimum, targets, quality: what a trace is worth, computed off the clock."""

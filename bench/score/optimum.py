@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,8 @@ from bench.measure.reference import reference_objective
 from bench.measure.rounding import gamma, gradient_error, logit_error, unit_roundoff
 from bench.problems import Problem
 
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
+Vector = NDArray[np.floating[Any]]
+Matrix = NDArray[np.floating[Any]]
 
 _U = unit_roundoff("float64")
 _MAX_NEWTON_STEPS = 200
@@ -115,7 +116,8 @@ def certify(problem: Problem, w: Vector) -> Optimum:
         f(w) - f* <= ||g||^2 / (2 l2)                                                      (1)
 
     For any l2 >= 0, |D^3 f(w)[v, v, v]| <= R ||v|| D^2 f(w)[v, v] with R = max_i ||x_i||. With
-    lambda = lambda_min(H) > 0, the Newton decrement nu = ||g||_{H^-1}, and delta = R nu / sqrt(lambda),
+    lambda = lambda_min(H) > 0, the Newton decrement nu = ||g||_{H^-1} <= ||g|| / sqrt(lambda),
+    and delta = R nu / sqrt(lambda),
 
         f(w) - f* <= (delta + (1 - delta) log(1 - delta)) lambda / R^2
                   <= nu^2 / (2 (1 - delta)),      and w* exists,       if delta < 1        (2)
@@ -154,7 +156,9 @@ def certify(problem: Problem, w: Vector) -> Optimum:
             )
     if not math.isfinite(bound):
         if lambda_min > 0:
-            why = f"the gradient is still {grad_norm:.1e}, too large for lambda_min {lambda_min:.1e}"
+            why = (
+                f"the gradient is still {grad_norm:.1e}, too large for lambda_min {lambda_min:.1e}"
+            )
         else:
             why = "the Hessian is singular to rounding (collinear columns?)"
         return _unknown(w, problem, f"no proof either way: l2 = 0 and {why}; set l2 > 0")
@@ -206,7 +210,7 @@ def find_separator(problem: Problem) -> Vector | None:
         bounds=[(-1.0, 1.0)] * d + [(0.0, None)],
         method="highs",
     )
-    return np.asarray(result.x[:d]) if result.status == 0 and result.x[d] > 0 else None
+    return result.x[:d] if result.x is not None and result.x[d] > 0 else None
 
 
 def exact_sum_value(problem: Problem, w: Vector) -> float:
@@ -236,7 +240,8 @@ def _lambda_min_bound(problem: Problem, w: Vector, H: Matrix) -> float:
 
     The computed H differs from the exact one by at most E entry by entry: the curvature
     p (1 - p) changes by at most |z^ - z| times itself per unit (its log has slope <= 1), and the
-    product over n rows rounds by gamma_{n+2}. ||E||_2 <= ||E||_F; LAPACK's eigenvalues add d u ||H||.
+    product over n rows rounds by gamma_{n+2}. ||E||_2 <= ||E||_F; LAPACK's eigenvalues add
+    about d u ||H||.
     """
     X, n = problem.X, problem.n_samples
     z_error = logit_error(X, w, _U)

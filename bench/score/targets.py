@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from bench.measure.recorder import Trace
 from bench.records import TARGETS
 from bench.score.optimum import Optimum
+
+Values = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,10 @@ class Score:
     gap: float | None
     relative_gap: float | None
     hits: dict[str, Hit | None]
-    gaps: NDArray[np.float64]
+    gaps: Values
 
 
-def score(
-    trace: Trace, values: NDArray[np.float64], optimum: Optimum, n_samples: int
-) -> Score:
+def score(trace: Trace, values: Values, optimum: Optimum, n_samples: int) -> Score:
     """Measure a trace against the optimum.
 
         gap(w)  = max(f(w) - f^, 0) + gap_bound  >=  f(w) - f*
@@ -75,7 +76,7 @@ def score(
     )
 
 
-def _status(trace: Trace, values: NDArray[np.float64]) -> str:
+def _status(trace: Trace, values: Values) -> str:
     if trace.stop == "failed":
         return "failed"
     if not math.isfinite(values[-1]) or values[-1] > values[0]:
@@ -83,9 +84,7 @@ def _status(trace: Trace, values: NDArray[np.float64]) -> str:
     return trace.stop
 
 
-def _first_hit(
-    trace: Trace, relative: NDArray[np.float64], target: float, n_samples: int
-) -> Hit | None:
+def _first_hit(trace: Trace, relative: Values, target: float, n_samples: int) -> Hit | None:
     met = np.flatnonzero(relative <= target)  # NaN is never <= a target
     if not len(met):
         return None

@@ -1,0 +1,1 @@
+"""Suites: what is run, how it is planned and resumed, and the pytest-benchmark files."""

@@ -7,6 +7,7 @@ import inspect
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,7 +16,7 @@ from bench.errors import InputError
 from bench.measure.clock import clock_for
 from bench.measure.environment import configuration
 from bench.measure.recorder import Budget
-from bench.optimizers import OPTIMIZERS, Optimizer, canonical_optimizer, make_optimizer
+from bench.optimizers import OPTIMIZERS, Optimizer, make_optimizer
 from bench.problems import Problem, load_problem
 from bench.records import SCHEMA_VERSION, digest
 from bench.suites.definitions import Suite
@@ -128,6 +129,11 @@ def expand(suite: Suite) -> tuple[list[KernelCell], list[RunCell]]:
     return timings, runs
 
 
+def devices_here() -> tuple[str, ...]:
+    """The CPU, and the CUDA device where there is one."""
+    return ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+
+
 def why_not_timed(kernel: str, device: str) -> str | None:
     """None if the kernel can be timed on the device, else the reason in words."""
     reason = KERNELS[kernel].unavailable(device)
@@ -152,11 +158,9 @@ def source_digest(owner: type) -> str:
 
 def _places(suite: Suite) -> list[tuple[str, str, str | None]]:
     """(kernel, device, None or why it can't run there)."""
-    devices = suite.devices
-    if not devices:
-        devices = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
     places = []
     for kernel in suite.kernels:
+        devices = suite.devices or devices_here()
         reasons = [(kernel, device, why_not_timed(kernel, device)) for device in devices]
         able = [place for place in reasons if place[2] is None]
         places += able or reasons
@@ -187,8 +191,10 @@ def _check(suite: Suite) -> None:
 
 def _named(optimizer: str | Optimizer) -> tuple[str, Optimizer]:
     if isinstance(optimizer, str):
-        return canonical_optimizer(optimizer), make_optimizer(optimizer)
+        return optimizer.strip(), make_optimizer(optimizer)
     owner = type(optimizer)
     names = [name for name, factory in OPTIMIZERS.items() if factory is owner]
-    given = dataclasses.asdict(optimizer) if dataclasses.is_dataclass(optimizer) else {}
-    return specs.canonical(names[0] if names else owner.__name__, given, owner), optimizer
+    given: dict[str, Any] = (
+        dataclasses.asdict(optimizer) if dataclasses.is_dataclass(optimizer) else {}
+    )
+    return specs.spell(names[0] if names else owner.__name__, given, owner), optimizer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -87,15 +87,6 @@ def run_suite(
     return Results(tuple(records[key] for key in keys))
 
 
-def is_complete(suite: Suite, store: RecordStore) -> bool:
-    """Whether every cell of the suite has its record, so that nothing would be run."""
-    timings, runs = expand(suite)
-    there = {record.key for record in store.read()}
-    return all(c.key(k) in there for c in timings for k in c.kernels) and all(
-        c.key in there for c in runs
-    )
-
-
 class Session:
     """What cells of one process share: optima, and kernels bound to data."""
 
@@ -104,6 +95,7 @@ class Session:
         self._optima_folder = folder / "optima" if folder else None
         self._optima: dict[str, Optimum] = {}
         self._bound: dict[tuple[str, ...], Bound] = {}
+        self._warm: set[tuple[str, ...]] = set()
 
     def optimum(self, problem: Problem) -> Optimum:
         """The problem's optimum, computed once."""
@@ -130,8 +122,10 @@ class Session:
             bound = self.bound(cell.problem, cell.kernel, cell.device, cell.dtype)
         except (KernelMismatch, ValueError, RuntimeError, MemoryError) as error:
             return self._record(cell, "failed", _one_line(error), {}, {})
-        if cell.seed == 0:
+        place = (cell.problem.fingerprint, cell.kernel, cell.device, cell.dtype)
+        if (*place, cell.optimizer_name) not in self._warm:
             warm_up(bound.objective, cell.optimizer)
+            self._warm.add((*place, cell.optimizer_name))
         rng = np.random.default_rng(cell.seed)
         trace = run_optimizer(bound.objective, cell.optimizer, rng, cell.budget)
         return self.scored(cell, bound, trace)
@@ -148,9 +142,7 @@ class Session:
             "relative_gap": result.relative_gap,
             "f": float(values[-1]),
             "run_s": trace.run_s,
-            "setup_s": bound.setup_s,
-            "transfer_s": bound.transfer_s,
-            "compile_s": bound.compile_s,
+            **_bind_columns(bound),
             "steps": int(trace.step[-1]),
             "oracle_calls": int(trace.oracle_calls[-1]),
             "passes": float(passes[-1]),
@@ -180,41 +172,42 @@ class Session:
             except (KernelMismatch, ValueError, RuntimeError, MemoryError) as error:
                 errors[kernel] = _one_line(error)
         times = time_kernels({k: b.objective for k, b in bound.items()}, cell.samples)
-        return [self._kernel_record(cell, k, bound.get(k), times, errors) for k in cell.kernels]
+        return self.kernel_records(cell, times, errors)
 
-    def _kernel_record(
+    def kernel_records(
         self,
         cell: KernelCell,
-        kernel: str,
-        bound: Bound | None,
-        times: dict[str, list[float]],
-        errors: dict[str, str],
-    ) -> Record:
-        numbers = {}
-        if bound:
-            numbers = {
-                "setup_s": bound.setup_s,
-                "transfer_s": bound.transfer_s,
-                "compile_s": bound.compile_s,
-            }
-        return Record(
-            kind="kernel",
-            key=cell.key(kernel),
-            problem=cell.problem.name,
-            kernel=kernel,
-            optimizer="",
-            device=cell.device,
-            dtype=cell.dtype,
-            seed=0,
-            status="failed" if kernel in errors else "ok",
-            message=errors.get(kernel, ""),
-            score=numbers,
-            samples={"seconds_per_call": times.get(kernel, [])},
-            problem_facts=self._facts(cell.problem),
-            environment=environment(),
-            suite=self._suite,
-            created=_now(),
-        )
+        times: Mapping[str, list[float]],
+        errors: Mapping[str, str] | None = None,
+    ) -> list[Record]:
+        """A record for each kernel of a cell: its samples, or why there are none."""
+        errors = errors or {}
+        records = []
+        for kernel in cell.kernels:
+            numbers: dict[str, Any] = {}
+            if kernel not in errors:
+                bound = self.bound(cell.problem, kernel, cell.device, cell.dtype)
+                numbers = _bind_columns(bound) | {"timed_beside": ", ".join(cell.kernels)}
+            record = Record(
+                kind="kernel",
+                key=cell.key(kernel),
+                problem=cell.problem.name,
+                kernel=kernel,
+                optimizer="",
+                device=cell.device,
+                dtype=cell.dtype,
+                seed=0,
+                status="failed" if kernel in errors else "ok",
+                message=errors.get(kernel, ""),
+                score=numbers,
+                samples={"seconds_per_call": times.get(kernel, [])},
+                problem_facts=self._facts(cell.problem),
+                environment=environment(),
+                suite=self._suite,
+                created=_now(),
+            )
+            records.append(record)
+        return records
 
     def _record(
         self,
@@ -255,6 +248,14 @@ class Session:
             "exists": optimum.exists,
             "reason": optimum.reason,
         }
+
+
+def _bind_columns(bound: Bound) -> dict[str, Any]:
+    return {
+        "setup_s": bound.setup_s,
+        "transfer_s": bound.transfer_s,
+        "compile_s": bound.compile_s,
+    }
 
 
 def _target_columns(result: Score) -> dict[str, float | None]:

@@ -1,0 +1,141 @@
+"""`python -m bench`: run cells, list what there is, and check the harness itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench.command_line import EXIT_FAILED, cell_options, chosen_suite, main, progress_bar
+
+# Spec and passes: about 0.1 s a run on two cores, so that a slow moment of the machine is shared
+# by the two runs of a round.
+_SELFCHECK_RUNS = (("lbfgs", 60), ("adam:lr=0.1", 60), ("sgd:lr=0.1,batch_size=256", 10))
+
+
+@click.group()
+def bench() -> None:
+    """Which optimizer fits a logistic regression fastest, measured against a proved optimum.
+
+    The main job is `python -m bench.report`.
+    """
+
+
+@bench.command(
+    epilog="""\b
+Examples:
+  python -m bench run -p iris -o lbfgs -o adam:lr=0.1
+  python -m bench run -p synthetic:n=1e5,d=50,cond=1e4 -o sgd:lr=0.5,batch_size=256 --seeds 5
+  python -m bench run --suite full --dtype float32
+"""
+)
+@cell_options
+@click.option("--passes", type=click.FloatRange(min=0, min_open=True), help="Budget of a run.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Budget of a run.")
+@click.option("--rerun", is_flag=True, help="Run also what has a record.")
+def run(
+    suite: str | None,
+    problems: tuple[str, ...],
+    optimizers: tuple[str, ...],
+    kernels: tuple[str, ...],
+    devices: tuple[str, ...],
+    dtype: str | None,
+    seeds: int | None,
+    folder: Path,
+    passes: float | None,
+    seconds: float | None,
+    rerun: bool,
+) -> int:
+    """Run what is missing of a suite, and print a line for each optimizer."""
+    from dataclasses import replace
+
+    from bench.report.answer import answers
+    from bench.report.tables import readable_times, times_to_target
+    from bench.suites.run import run_suite
+
+    if suite == "notebook":
+        raise click.UsageError(
+            "the notebook's numbers are a report: python -m bench.report --suite notebook"
+        )
+    chosen = chosen_suite(suite, problems, optimizers, kernels, devices, dtype, seeds)
+    if passes or seconds:
+        budget = replace(
+            chosen.budget,
+            passes=passes or chosen.budget.passes,
+            seconds=seconds or chosen.budget.seconds,
+        )
+        chosen = replace(chosen, name="custom", budget=budget)
+    with progress_bar() as show:
+        results = run_suite(chosen, folder, rerun=rerun, on_progress=show)
+    times = times_to_target(results)
+    if len(times):
+        shown = readable_times(times).drop(columns=["test accuracy", "labels as at w*"])
+        click.echo(shown.to_markdown(index=False, disable_numparse=True) + "\n")
+    for answer in answers(results):
+        click.echo(answer.sentence)
+    bad = [r for r in results.records if r.status in ("failed", "unavailable")]
+    for line in dict.fromkeys(f"{r.status}: {r.kernel} {r.optimizer}: {r.message}" for r in bad):
+        click.echo(line, err=True)
+    return EXIT_FAILED if any(record.status == "failed" for record in bad) else 0
+
+
+@bench.command(name="list", epilog="\b\nExample:\n  python -m bench list")
+def list_() -> None:
+    """What can be named: problems, optimizers with their parameters, kernels and suites."""
+    from bench.optimizers import OPTIMIZERS
+    from bench.problems import PROBLEMS
+    from bench.specs import signature_text
+    from bench.suites.definitions import SUITES
+    from bench.suites.plan import devices_here
+    from logreg_kernels import KERNELS
+
+    for title, registry in (("Problems", PROBLEMS), ("Optimizers", OPTIMIZERS)):
+        click.echo(f"{title}, with the defaults of their parameters")
+        for name, factory in registry.items():
+            first_line = (factory.__doc__ or "").strip().splitlines()[0]
+            click.echo(f"  {signature_text(name, factory)}\n      {first_line}")
+        click.echo()
+    click.echo("Kernels")
+    for name, kernel in KERNELS.items():
+        where = [f"{device}: {kernel.unavailable(device) or 'ready'}" for device in devices_here()]
+        click.echo(f"  {name:<16} {'; '.join(where)}")
+    click.echo("\nSuites")
+    for suite in SUITES.values():
+        counted = f"{len(suite.problems)} problems x {len(suite.optimizers)} optimizers"
+        click.echo(f"  {suite.name:<16} {counted}, {suite.seeds} seeds")
+    click.echo(f"  {'notebook':<16} the notebook's experiments beside its printed numbers")
+
+
+@bench.command(epilog="\b\nExample:\n  python -m bench selfcheck recorder")
+@click.argument("what", type=click.Choice(["recorder"]))
+@click.option("--rounds", type=click.IntRange(min=4), default=30, show_default=True)
+@click.option("-p", "--problem", default="synthetic:n=20000,d=100", show_default=True)
+@click.option("-k", "--kernel", default="torch-autograd", show_default=True)
+def selfcheck(what: str, rounds: int, problem: str, kernel: str) -> int:
+    """Measure the harness: the recorder's cost, with and without it in turn; 1 if over 2%."""
+    from bench.measure.selfcheck import recorder_cost
+    from bench.optimizers import make_optimizer
+    from bench.problems import load_problem
+
+    data = load_problem(problem)
+    click.echo(f"The recorder's cost on {problem}, {kernel}, {rounds} rounds in ABBA order:\n")
+    worst = 0.0
+    for spec, passes in _SELFCHECK_RUNS:
+        cost = recorder_cost(data, kernel, make_optimizer(spec), passes=passes, rounds=rounds)
+        low, high = cost.ratio_interval
+        worst = max(worst, cost.computed_fraction)
+        click.echo(
+            f"  {spec:<26} {cost.steps:>4} steps, {cost.snapshots:>3} snapshots: "
+            f"{sorted(cost.ratios)[len(cost.ratios) // 2] - 1:+.2%} of the run's time "
+            f"[{low - 1:+.2%}, {high - 1:+.2%}], as the sum of its parts "
+            f"{cost.computed_fraction:.2%}"
+        )
+    click.echo(
+        "\nThe first figure is the median ratio of paired runs with its 95% interval, machine "
+        f"noise included;\nthe sum of the parts, at most {worst:.2%}, is what is held to 2%."
+    )
+    return 0 if worst < 0.02 else EXIT_FAILED
+
+
+if __name__ == "__main__":
+    main(bench, "python -m bench")

@@ -1,0 +1,135 @@
+"""What all commands share: options, the progress bar, and errors in one line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bench.errors import InputError
+
+if TYPE_CHECKING:
+    from bench.suites.definitions import Suite
+    from bench.suites.run import OnProgress
+
+EXIT_FAILED = 1
+EXIT_BAD_INPUT = 2
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def main(command: click.Command, name: str) -> NoReturn:
+    """Run a command: exit 0 if it is fine, 1 for failed cells, 2 with one line for bad input."""
+    try:
+        code = command.main(prog_name=name, standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Abort:
+        _fail("interrupted; finished cells are kept, run the same command again to go on", 130)
+    except KeyboardInterrupt:
+        _fail("interrupted; finished cells are kept, run the same command again to go on", 130)
+    except click.ClickException as error:
+        where = getattr(error, "ctx", None)
+        asked = f"{where.command_path} --help" if where else f"{name} --help"
+        _fail(f"{error.format_message()} (see {asked})", EXIT_BAD_INPUT)
+    except InputError as error:
+        _fail(str(error), EXIT_BAD_INPUT)
+    except OSError as error:
+        _fail(f"{error.strerror or error}: {error.filename}", EXIT_BAD_INPUT)
+
+
+def cell_options(command: _F) -> _F:
+    """The options shared by `run` and `report`: what to run, and where results are kept."""
+    for option in (
+        click.option(
+            "--results",
+            "folder",
+            type=click.Path(file_okay=False, path_type=Path),
+            default=Path("results"),
+            show_default=True,
+            help="Folder of records, tables, plots and the page.",
+        ),
+        click.option("--seeds", type=click.IntRange(min=1), help="Repetitions, seeds 0, 1, ..."),
+        click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Of the runs."),
+        click.option("-d", "--device", "devices", multiple=True, help="cpu, cuda, cuda:1, ..."),
+        click.option("-k", "--kernel", "kernels", multiple=True, help="Such as torch-autograd."),
+        click.option("-o", "--optimizer", "optimizers", multiple=True, help="Such as adam:lr=0.1."),
+        click.option("-p", "--problem", "problems", multiple=True, help="Such as iris:l2=0.1."),
+        click.option("--suite", help="quick, full or notebook. [default: quick]"),
+    ):
+        command = option(command)
+    return command
+
+
+def chosen_suite(
+    suite: str | None,
+    problems: tuple[str, ...],
+    optimizers: tuple[str, ...],
+    kernels: tuple[str, ...],
+    devices: tuple[str, ...],
+    dtype: str | None,
+    seeds: int | None,
+) -> Suite:
+    """The named suite (default: quick), with whatever the options replace.
+
+    Raises:
+        InputError: there is no such suite.
+    """
+    from bench.suites.definitions import named_suite
+
+    replaced: dict[str, Any] = {
+        "problems": problems,
+        "optimizers": optimizers,
+        "kernels": kernels,
+        "devices": devices,
+        "dtypes": (dtype,) if dtype else (),
+        "seeds": seeds,
+    }
+    replaced = {name: value for name, value in replaced.items() if value}
+    chosen = named_suite(suite or "quick")
+    return replace(chosen, name="custom", **replaced) if replaced else chosen
+
+
+@contextmanager
+def progress_bar() -> Iterator[OnProgress]:
+    """A bar that shows what runs and what remains; one line for each tenth where there is no
+    terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        last_tenth = -1
+
+        def show(progress: Any) -> None:
+            nonlocal last_tenth
+            if console.is_terminal:
+                bar.update(
+                    task,
+                    completed=progress.done,
+                    total=progress.total,
+                    description=progress.cell,
+                )
+                return
+            tenth = 10 * progress.done // max(progress.total, 1)
+            if progress.total and tenth > last_tenth:
+                last_tenth = tenth
+                counted = f"{progress.done} of {progress.total} cells"
+                click.echo(f"{counted}: {progress.cell}", err=True)
+
+        yield show
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(f"error: {' '.join(message.split())}", err=True)
+    sys.exit(code)

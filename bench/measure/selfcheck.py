@@ -1,0 +1,143 @@
+"""What the recorder costs: the same runs with it and without it, in turn."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.measure.cell import bind_and_verify
+from bench.measure.clock import clock_for
+from bench.measure.quiet import no_garbage_collection
+from bench.measure.recorder import Budget, BudgetSpent, CountingObjective, Recorder
+from bench.optimizers import Optimizer
+from bench.problems import Problem
+from logreg_kernels import Objective
+
+
+@dataclass(frozen=True)
+class RecorderCost:
+    """Seconds of each round with and without the recorder, and what it did.
+
+    Args:
+        recorded_s, bare_s: one entry a round; the two of a round ran one after the other.
+        steps: of each run.
+        snapshots: copies of w that the recorder kept in a run.
+        snapshot_s: seconds of one snapshot, measured by itself.
+        step_s: seconds of one step that keeps no snapshot, and of one counted oracle call.
+    """
+
+    recorded_s: tuple[float, ...]
+    bare_s: tuple[float, ...]
+    steps: int
+    snapshots: int
+    snapshot_s: float
+    step_s: float
+
+    @property
+    def ratios(self) -> NDArray[np.float64]:
+        """Recorded over bare, round by round."""
+        return np.divide(self.recorded_s, self.bare_s)
+
+    @property
+    def ratio_interval(self) -> tuple[float, float]:
+        """95% bootstrap interval of the median ratio (2,000 resamples, fixed seed).
+
+        Source: Efron and Tibshirani (1993), An Introduction to the Bootstrap, section 13.3.
+        """
+        rng = np.random.default_rng(0)
+        resampled = rng.choice(self.ratios, (2_000, len(self.ratios)))
+        low, high = np.quantile(np.median(resampled, axis=1), [0.025, 0.975])
+        return float(low), float(high)
+
+    @property
+    def computed_fraction(self) -> float:
+        """The parts' own times, added up, over the median bare run: free of the runs' noise."""
+        spent = self.snapshots * self.snapshot_s + self.steps * self.step_s
+        return spent / float(np.median(self.bare_s))
+
+
+def recorder_cost(
+    problem: Problem, kernel: str, optimizer: Optimizer, *, passes: float, rounds: int
+) -> RecorderCost:
+    """Run an optimizer for `passes` passes, with and without the recorder, `rounds` times each.
+
+    Rounds alternate in ABBA order. The bare run only counts its steps, to end at the same one.
+    """
+    objective = bind_and_verify(problem, kernel, "cpu", "float64").objective
+    budget = Budget(passes=passes, seconds=3600.0)
+    steps, snapshots, _ = _recorded(objective, optimizer, budget)
+    recorded, bare = [], []
+    for round_number in range(rounds):
+        order = (True, False) if round_number % 2 == 0 else (False, True)
+        for with_recorder in order:
+            if with_recorder:
+                recorded.append(_recorded(objective, optimizer, budget)[2])
+            else:
+                bare.append(_bare(objective, optimizer, steps))
+    snapshot_s, step_s = _parts(objective)
+    return RecorderCost(tuple(recorded), tuple(bare), steps, snapshots, snapshot_s, step_s)
+
+
+def _recorded(objective: Objective, optimizer: Optimizer, budget: Budget) -> tuple[int, int, float]:
+    """(steps, snapshots, seconds) of a run as every cell is run."""
+    w = objective.as_coefficients(np.zeros(objective.n_features))
+    counting = CountingObjective(objective)
+    recorder = Recorder(counting, clock_for("cpu"), budget)
+    with no_garbage_collection():
+        start = time.perf_counter()
+        recorder.start(w)
+        with suppress(BudgetSpent):
+            optimizer.run(counting, w, np.random.default_rng(0), recorder.on_step)
+        elapsed = time.perf_counter() - start
+    trace = recorder.finish("budget")
+    return int(trace.step[-1]), len(trace.step), elapsed
+
+
+def _bare(objective: Objective, optimizer: Optimizer, steps: int) -> float:
+    """Seconds of the same steps with nothing kept and nothing counted but the steps."""
+    w = objective.as_coefficients(np.zeros(objective.n_features))
+    left = steps
+
+    def on_step(_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise BudgetSpent
+
+    with no_garbage_collection():
+        start = time.perf_counter()
+        with suppress(BudgetSpent):
+            optimizer.run(objective, w, np.random.default_rng(0), on_step)
+        return time.perf_counter() - start
+
+
+def _parts(objective: Objective, repeats: int = 2_000) -> tuple[float, float]:
+    """Seconds of one snapshot, and of one step without."""
+    w = objective.as_coefficients(np.zeros(objective.n_features))
+
+    class Nothing:
+        n_samples = 1
+
+        def value_and_grad(self, w: object, rows: object = None) -> tuple[object, object]:
+            return None, None
+
+    counting = CountingObjective(Nothing())  # type: ignore[arg-type]  # only called, never used
+    recorder = Recorder(counting, clock_for("cpu"), Budget(passes=1e18, seconds=3600.0))
+    recorder.start(w)
+    with no_garbage_collection():
+        start = time.perf_counter()
+        for _ in range(32):
+            recorder.on_step(w)
+        snapshot_s = (time.perf_counter() - start) / 32
+        for _ in range(repeats * 16):
+            recorder.on_step(w)  # by now snapshots are hundreds of steps apart
+        start = time.perf_counter()
+        for _ in range(repeats):
+            counting.value_and_grad(w)
+            recorder.on_step(w)
+        step_s = (time.perf_counter() - start) / repeats
+    return snapshot_s, step_s

@@ -1,0 +1,113 @@
+"""`python -m bench.report`: results in, tables, plots and one page out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench.command_line import EXIT_FAILED, cell_options, chosen_suite, main, progress_bar
+from bench.errors import InputError
+from bench.records import Record, RecordStore, latest
+from bench.report.write import Report, write_report
+from bench.results import Results
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  python -m bench.report
+  python -m bench.report --suite notebook
+  python -m bench.report -p breast_cancer -p file:path=my.csv -o lbfgs -o adam:lr=0.01
+  python -m bench.report --results results/reference/some-machine --no-run
+"""
+)
+@cell_options
+@click.option("--no-run", is_flag=True, help="Report on the records that are there; run nothing.")
+def report(
+    suite: str | None,
+    problems: tuple[str, ...],
+    optimizers: tuple[str, ...],
+    kernels: tuple[str, ...],
+    devices: tuple[str, ...],
+    dtype: str | None,
+    seeds: int | None,
+    folder: Path,
+    no_run: bool,
+) -> int:
+    """Write tables, plots and a page from the results, and print the answer.
+
+    Without options it reports on all results of this machine, after finishing the suite that
+    was last begun, or the quick suite where there are no results yet. With a suite, problems,
+    optimizers, kernels, devices, a dtype or seeds, it runs what is missing of those and reports
+    on them alone.
+    """
+    named = any((suite, problems, optimizers, kernels, devices, dtype, seeds))
+    if suite == "notebook":
+        return _notebook(folder)
+    if no_run:
+        if named:
+            raise InputError("--no-run reports on what is there: leave out what should be run")
+        records = _of_last_machine(RecordStore(folder).read())
+        if not records:
+            raise InputError(f"no records in {folder}: leave out --no-run to run the quick suite")
+        results = Results(tuple(latest(records)))
+    elif named:
+        results = _run(
+            chosen_suite(suite, problems, optimizers, kernels, devices, dtype, seeds), folder
+        )
+    else:
+        results = _everything_here(folder)
+    written = write_report(results, folder)
+    _print(written, results)
+    return EXIT_FAILED if any(r.status == "failed" for r in results.records) else 0
+
+
+def _everything_here(folder: Path) -> Results:
+    """All records of this machine, once the suite that was last begun on it is complete."""
+    from bench.measure.environment import environment
+    from bench.suites.definitions import SUITES
+
+    store = RecordStore(folder)
+    machine = environment()["machine"]
+    here = [record for record in store.read() if record.machine == machine]
+    last = here[-1].suite if here else "quick"
+    if last in SUITES:
+        _run(SUITES[last], folder)
+    return Results(tuple(latest(r for r in store.read() if r.machine == machine)))
+
+
+def _run(suite: object, folder: Path) -> Results:
+    from bench.suites.definitions import Suite
+    from bench.suites.run import run_suite
+
+    assert isinstance(suite, Suite)
+    with progress_bar() as show:
+        return run_suite(suite, folder, on_progress=show)
+
+
+def _of_last_machine(records: list[Record]) -> list[Record]:
+    """Times of two machines never stand in one table: the newest record decides."""
+    return [record for record in records if record.machine == records[-1].machine]
+
+
+def _print(written: Report, results: Results) -> None:
+    scored = results.scores()
+    seeds = int(scored["seed"].nunique()) if len(scored) else 0
+    click.echo(f"Fastest to a relative gap, median of {seeds} runs [range]; {written.where}\n")
+    for answer in written.answers:
+        click.echo(f"  {answer.sentence}")
+    for reason in written.not_run:
+        click.echo(f"\nNot run: {reason}")
+    folder = written.page.parent
+    click.echo(f"\nPage:   {written.page}")
+    click.echo(f"Tables: {folder / 'tables'} ({len(written.tables)} files)")
+    click.echo(f"Plots:  {folder / 'plots'} ({len(written.plots)} files)")
+
+
+def _notebook(folder: Path) -> int:
+    raise InputError(f"not yet: {folder}")
+
+
+if __name__ == "__main__":
+    main(report, "python -m bench.report")

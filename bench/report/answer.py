@@ -1,0 +1,99 @@
+"""The answer first: per problem, which optimizer is fastest, by how much, how sure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bench.report import text
+from bench.report.tables import SHOWN_TARGETS, WAY, times_to_target
+from bench.results import Results
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One problem's answer.
+
+    Args:
+        problem: its name.
+        target: the finest of 1e-6 and 1e-3 that any optimizer met in every run; empty if none.
+        winner: the optimizer and the kernel it was run on; empty where there is none.
+        time: the winner's time to the target, with its range over the runs.
+        margin: how it compares with the next optimizer, in one clause.
+        missed: optimizers that did not meet the target in every run, on any kernel.
+        note: why there is no answer, if there is none.
+    """
+
+    problem: str
+    target: str
+    winner: str
+    time: str
+    margin: str
+    missed: tuple[str, ...]
+    note: str
+
+    @property
+    def sentence(self) -> str:
+        """All of it in one line."""
+        if self.note:
+            return f"{self.problem}: {self.note}"
+        line = f"{self.problem}: {self.winner} is first to {self.target}, in {self.time}"
+        line += f"; {self.margin}" if self.margin else ""
+        return line + (f"; never there: {text.listing(self.missed)}" if self.missed else "")
+
+
+def answers(results: Results) -> list[Answer]:
+    """An answer for each problem, in the order of the records."""
+    times = times_to_target(results)
+    if times.empty:
+        return []
+    exists = results.problems().set_index("problem")
+    found = []
+    for problem, rows in times.groupby("problem", sort=False):
+        facts = exists.loc[str(problem)]
+        if facts["exists"] is not True:
+            note = f"not scored, {facts['reason']}"
+            found.append(Answer(str(problem), "", "", "", "", (), note))
+        else:
+            found.append(_answer(str(problem), rows, results.scores()))
+    return found
+
+
+def _answer(problem: str, rows: pd.DataFrame, scores: pd.DataFrame) -> Answer:
+    for target in ("1e-6", "1e-3"):
+        column = f"time_to_{target}_s"
+        best = rows.dropna(subset=[column]).sort_values(column, kind="stable")
+        best = best.drop_duplicates("optimizer")  # each optimizer on its fastest kernel
+        if best.empty:
+            continue
+        first = best.iloc[0]
+        time = text.seconds_with_range(
+            first[column], first[f"time_to_{target}_low_s"], first[f"time_to_{target}_high_s"]
+        )
+        missed = [o for o in rows["optimizer"].unique() if o not in set(best["optimizer"])]
+        margin = _margin(first, best.iloc[1], scores, column) if len(best) > 1 else ""
+        winner = f"{first['optimizer']} on {first['kernel']}"
+        return Answer(problem, target, winner, time, margin, tuple(missed), "")
+    note = f"no optimizer met {SHOWN_TARGETS[0]} in every run: raise the budget"
+    return Answer(problem, "", "", "", "", (), note)
+
+
+def _margin(first: pd.Series, second: pd.Series, scores: pd.DataFrame, column: str) -> str:
+    """The ratio second / first, seed by seed: runs of one seed stood side by side."""
+    a, b = (_by_seed(scores, row, column) for row in (first, second))
+    ratio = (b / a).dropna()
+    name = f"{second['optimizer']} on {second['kernel']}"
+    shown = text.ratio_with_range(ratio.median(), ratio.min(), ratio.max())
+    if len(ratio) < 3:
+        return f"{shown} ahead of {name} (too few runs to be sure)"
+    if ratio.min() <= 1.0:
+        return f"not significantly ahead of {name} ({shown})"
+    return f"{shown} ahead of {name}"
+
+
+def _by_seed(scores: pd.DataFrame, row: pd.Series, column: str) -> pd.Series:
+    same = scores["problem"] == row["problem"]
+    for name in ["optimizer", *WAY]:
+        same &= scores[name] == row[name]
+    return pd.Series(scores[same].set_index("seed")[column])

@@ -1,0 +1,51 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+MISSED = "missed"
+_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+
+
+def seconds(value: float) -> str:
+    """Three significant digits in the unit that fits: 0.00123 -> "1.23 ms"."""
+    unit, name = _unit(value)
+    return f"{_three_digits(value / unit)} {name}"
+
+
+def seconds_with_range(median: float, low: float, high: float) -> str:
+    """All three in the median's unit: "1.23 ms [1.20-1.31]"."""
+    unit, name = _unit(median)
+    inner = f"{_three_digits(low / unit)}-{_three_digits(high / unit)}"
+    return f"{_three_digits(median / unit)} {name} [{inner}]"
+
+
+def ratio_with_range(median: float, low: float, high: float) -> str:
+    """A ratio with its range: "1.4x [1.3-1.6]"."""
+    return f"{_two_digits(median)}x [{_two_digits(low)}-{_two_digits(high)}]"
+
+
+def gap(value: float | None) -> str:
+    """A gap in two significant digits, or a dash where there is none."""
+    return "-" if value is None or not math.isfinite(value) else f"{value:.1e}"
+
+
+def listing(names: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def _unit(value: float) -> tuple[float, str]:
+    return next((unit for unit in _UNITS if value >= unit[0]), _UNITS[-1])
+
+
+def _three_digits(value: float) -> str:
+    return (
+        f"{value:.0f}" if value >= 99.95 else f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
+    )
+
+
+def _two_digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 1.95 else f"{value:.2f}"

@@ -1,0 +1,135 @@
+"""Write a report: tables, plots and one page, each file whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+from bench.report import tables
+from bench.report.answer import Answer, answers
+from bench.report.plots import figures
+from bench.results import Results
+
+_PNG_DPI = 130
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written, and the answer in words."""
+
+    answers: tuple[Answer, ...]
+    where: str
+    not_run: tuple[str, ...]
+    page: Path
+    tables: tuple[Path, ...]
+    plots: tuple[Path, ...]
+
+
+def write_report(results: Results, folder: Path) -> Report:
+    """Write `tables/`, `plots/` and `index.html` into a results folder.
+
+    Args:
+        results: records of one machine; there must be at least one.
+        folder: the results folder.
+    Raises:
+        ValueError: there is no record to report on.
+    """
+    if not results.records:
+        raise ValueError("there are no records to report on")
+    environment = results.records[-1].environment
+    table_files = _write_tables(results, folder / "tables")
+    plot_files, captions = [], []
+    for name, caption, figure in figures(results):
+        captions.append((name, caption))
+        for suffix, options in (
+            (".svg", {"metadata": {"Date": None}}),
+            (".png", {"dpi": _PNG_DPI}),
+        ):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=suffix[1:], **options)
+            plot_files.append(write_whole(folder / "plots" / f"{name}{suffix}", buffer.getvalue()))
+    not_run = tables.rows_of(tables.not_run(results))
+    found = tuple(answers(results))
+    where = describe(environment)
+    template = Environment(
+        loader=PackageLoader("bench.report", "."), autoescape=select_autoescape(["j2"])
+    ).get_template("page.html.j2")
+    kernels = tables.kernel_times(results)
+    page = template.render(
+        answers=found,
+        where=where,
+        not_run=not_run,
+        plots=captions,
+        times=_html(tables.readable_times(tables.times_to_target(results))),
+        kernels=_html(tables.readable_kernel_times(kernels)) if len(kernels) else "",
+        problems=_html(tables.readable_problems(tables.problems(results))),
+        tables=[path.name for path in table_files],
+        environment=environment,
+    )
+    return Report(
+        answers=found,
+        where=where,
+        not_run=tuple(f"{r['kernel']} on {r['device']}: {r['message']}" for r in not_run),
+        page=write_whole(folder / "index.html", page.encode()),
+        tables=tuple(table_files),
+        plots=tuple(plot_files),
+    )
+
+
+def write_table(frame: pd.DataFrame, readable: pd.DataFrame | None, path: Path) -> list[Path]:
+    """A table as CSV with full numbers, and, where given, as Markdown for people."""
+    written = [write_whole(path.with_suffix(".csv"), frame.to_csv(index=False).encode())]
+    if readable is not None:
+        markdown = readable.to_markdown(index=False, disable_numparse=True) + "\n"
+        written.append(write_whole(path.with_suffix(".md"), markdown.encode()))
+    return written
+
+
+def write_whole(path: Path, content: bytes) -> Path:
+    """Write beside the file, then rename: a reader sees the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        scratch.write_bytes(content)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+    return path
+
+
+def describe(environment: Mapping[str, Any]) -> str:
+    """The machine and the versions that times depend on, in one line."""
+    parts = [
+        f"{environment['cpu']}, {environment['usable_cores']} cores",
+        *environment["gpus"],
+        f"{environment['torch_threads']} torch threads",
+        f"torch {environment['torch']}",
+        f"numpy {environment['numpy']}",
+        f"Python {environment['python']}",
+    ]
+    return ", ".join(parts)
+
+
+def _write_tables(results: Results, folder: Path) -> list[Path]:
+    times = tables.times_to_target(results)
+    kernels = tables.kernel_times(results)
+    problems = tables.problems(results)
+    written = write_table(times, tables.readable_times(times), folder / "times_to_target")
+    written += write_table(problems, tables.readable_problems(problems), folder / "problems")
+    if len(kernels):
+        shown = tables.readable_kernel_times(kernels)
+        written += write_table(kernels, shown, folder / "kernel_times")
+    return written + write_table(results.scores(), None, folder / "scores")
+
+
+def _html(frame: pd.DataFrame) -> str:
+    """An HTML table whose missed targets stand back."""
+    table = str(frame.to_html(index=False, border=0, justify="left"))
+    return table.replace("<td>missed</td>", '<td class="missed">missed</td>')

@@ -1,0 +1,260 @@
+"""`bench.run` and resuming: the library's door, statuses, and what survives a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bench
+from bench.measure.recorder import Budget
+from bench.optimizers import Stop
+from bench.problems import Problem
+from bench.records import RecordStore
+from bench.suites.definitions import SUITES, Suite
+from bench.suites.plan import expand
+from bench.suites.run import run_suite
+
+SMALL = Suite(
+    "small",
+    problems=("iris",),
+    optimizers=("lbfgs", "sgd:lr=0.1,batch_size=33"),
+    budget=Budget(passes=20, seconds=10.0),
+    kernels=("numpy", "torch-autograd"),
+    devices=("cpu",),
+    seeds=2,
+    kernel_samples=3,
+)
+
+
+@dataclass(frozen=True)
+class Raises:
+    """An optimizer that takes one step, then raises."""
+
+    def run(self, objective: Any, w0: Any, rng: Any, on_step: Any) -> Stop:
+        on_step(w0)
+        raise ArithmeticError("no descent direction")
+
+
+def test_the_contracts_own_example() -> None:
+    results = bench.run(
+        problems=["iris"],
+        optimizers=["lbfgs", "adam:lr=0.1"],
+        kernels=["torch-autograd"],
+        devices=["cpu"],
+        seeds=3,
+    )
+    scores = results.scores()
+    assert len(scores) == 6
+    columns = [
+        "problem",
+        "kernel",
+        "optimizer",
+        "device",
+        "dtype",
+        "seed",
+        "status",
+        "gap",
+        "run_s",
+    ]
+    for target in range(1, 11):
+        columns += [f"time_to_1e-{target}_s", f"passes_to_1e-{target}", f"calls_to_1e-{target}"]
+    assert set(columns) <= set(scores.columns)
+    lbfgs = scores[scores["optimizer"] == "lbfgs"]
+    assert (lbfgs["status"] == "converged").all()
+    assert lbfgs["time_to_1e-10_s"].notna().all()
+    assert (lbfgs["gap"] <= 1e-15).all()
+    adam = scores[scores["optimizer"] == "adam:lr=0.1"]
+    assert (adam["status"] == "budget").all()
+    assert adam["time_to_1e-10_s"].isna().all(), "a miss must be missing"
+    assert adam["time_to_1e-1_s"].notna().all()
+
+    curves = results.curves()
+    assert {"elapsed_s", "oracle_calls", "passes", "gap", "f"} <= set(curves.columns)
+    f_star = bench.optimum("iris").f
+    assert (curves["gap"] >= curves["f"] - f_star - 1e-15).all()
+    for _, run in curves.groupby(["optimizer", "seed"]):
+        assert run["elapsed_s"].is_monotonic_increasing
+        assert run["f"].iloc[0] == pytest.approx(np.log(2))
+
+
+def test_times_to_target_are_snapshots_of_the_curve() -> None:
+    results = bench.run(problems=["breast_cancer"], optimizers=["lbfgs"], seeds=1)
+    (score,) = results.scores().to_dict("records")
+    curve = results.curves()
+    start = curve["f"].iloc[0] - bench.optimum("breast_cancer").f
+    for target in ("1e-1", "1e-4", "1e-9"):
+        first = curve[curve["gap"] <= float(target) * start].iloc[0]
+        assert score[f"time_to_{target}_s"] == first["elapsed_s"]
+        assert score[f"calls_to_{target}"] == first["oracle_calls"]
+        assert score[f"passes_to_{target}"] == first["passes"]
+
+
+def test_whatever_happens_to_one_cell_the_others_go_on() -> None:
+    results = bench.run(
+        problems=["iris", "iris:target=setosa"],
+        optimizers=["adam:lr=1e6", Raises(), "lbfgs"],
+        kernels=["numpy", "fused-cuda"],
+        devices=["cpu"],
+        seeds=1,
+        passes=100,
+    )
+    scores = results.scores().set_index(["problem", "kernel", "optimizer"])
+    assert scores.loc[("iris", "numpy", "adam:lr=1e6"), "status"] == "diverged"
+    failed = scores.loc[("iris", "numpy", "Raises")]
+    assert failed["status"] == "failed"
+    assert failed["message"] == "ArithmeticError: no descent direction"
+    assert scores.loc[("iris", "numpy", "lbfgs"), "status"] == "converged"
+    assert "linearly separable" in scores.loc[("iris:target=setosa", "numpy", "lbfgs"), "message"]
+    assert pd.isna(scores.loc[("iris:target=setosa", "numpy", "lbfgs"), "gap"])
+    fused = scores.loc[("iris", "fused-cuda", "lbfgs")]
+    assert fused["status"] == "unavailable"
+    assert fused["message"]
+    assert len(scores) == 12, "a cell was dropped"
+
+
+def test_a_problem_and_an_optimizer_of_the_users_own() -> None:
+    rng = np.random.default_rng(0)
+    mine = Problem("mine", rng.standard_normal((50, 3)), rng.integers(0, 2, 50), l2=0.1)
+    scores = bench.run(problems=[mine], optimizers=["lbfgs"], kernels=["numpy"], seeds=1).scores()
+    assert scores["problem"].tolist() == ["mine"]
+    assert scores["time_to_1e-8_s"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"problems": ["iriss"]}, "did you mean 'iris'"),
+        ({"optimizers": ["adamm"]}, "did you mean 'adam'"),
+        ({"optimizers": ["adam:lr=fast"]}, "lr must be a finite number"),
+        ({"kernels": ["cuda"]}, "no kernel 'cuda'"),
+        ({"devices": ["gpu"]}, "torch knows no device 'gpu'"),
+        ({"devices": ["meta"]}, "no clock here is known to be right"),
+        ({"dtype": "float16"}, "float32, float64"),
+        ({"seeds": 0}, "seeds must be at least 1"),
+        ({"passes": 0}, "budget must be above 0"),
+    ],
+)
+def test_bad_input_is_one_line(arguments: dict[str, Any], message: str) -> None:
+    good: dict[str, Any] = {"problems": ["iris"], "optimizers": ["lbfgs"], "seeds": 1}
+    with pytest.raises(ValueError, match=message) as caught:
+        bench.run(**(good | arguments))
+    assert "\n" not in str(caught.value)
+
+
+def test_running_again_runs_nothing_again(tmp_path) -> None:
+    run_suite(SMALL, tmp_path)
+    before = (tmp_path / "records.jsonl").read_bytes()
+    told: list[Any] = []
+    again = run_suite(SMALL, tmp_path, on_progress=told.append)
+    assert (tmp_path / "records.jsonl").read_bytes() == before
+    assert [progress.total for progress in told] == [0]
+    assert len(again.scores()) == 8
+
+    told.clear()
+    run_suite(replace(SMALL, seeds=3), tmp_path, on_progress=told.append)
+    assert told[-1].total == 4, "only the new seed is missing"
+
+
+def test_rerun_runs_everything_again(tmp_path) -> None:
+    run_suite(SMALL, tmp_path)
+    run_suite(SMALL, tmp_path, rerun=True)
+    keys = [record.key for record in RecordStore(tmp_path).read()]
+    assert len(keys) == 2 * len(set(keys))
+
+
+def test_the_key_changes_with_whatever_the_result_depends_on() -> None:
+    def keys(suite: Suite) -> set[str]:
+        return {cell.key for cell in expand(suite)[1]}
+
+    base = keys(SMALL)
+    assert len(base) == 8
+    assert keys(SMALL) == base
+    for change in (
+        {"problems": ("iris:l2=0.1",)},
+        {"dtypes": ("float32",)},
+        {"budget": Budget(passes=21, seconds=10.0)},
+        {"optimizers": ("lbfgs:lr=0.5", "sgd:lr=0.2,batch_size=33")},
+    ):
+        assert not keys(replace(SMALL, **change)) & base
+
+
+def test_an_unavailable_kernel_on_one_device_is_left_out_where_it_runs_on_another() -> None:
+    suite = replace(SMALL, kernels=("numpy",), devices=("cpu", "cuda"))
+    timings, runs = expand(suite)
+    assert {cell.device for cell in runs} == {"cpu"}
+    assert {cell.device for cell in timings} == {"cpu"}
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from bench.suites.run import run_suite
+from tests.test_run import SMALL
+
+def on_progress(progress):
+    if progress.done == int(sys.argv[2]):
+        if sys.argv[3] == "torn":
+            with open(Path(sys.argv[1]) / "records.jsonl", "ab") as stream:
+                stream.write(b'{"kind": "conver')
+        os.kill(os.getpid(), signal.SIGKILL)
+
+run_suite(SMALL, Path(sys.argv[1]), on_progress=on_progress)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this platform has no SIGKILL")
+@pytest.mark.parametrize(("cells", "how"), [("4", "clean"), ("6", "torn")])
+def test_a_killed_run_loses_no_finished_cell_and_repeats_none(tmp_path, cells, how) -> None:
+    command = [sys.executable, "-c", KILLED, str(tmp_path), cells, how]
+    killed = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(Path.cwd())}, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    survived = RecordStore(tmp_path).read()
+    # The first cell times two kernels and leaves two records.
+    assert len(survived) == int(cells) + 1
+
+    told: list[Any] = []
+    results = run_suite(SMALL, tmp_path, on_progress=told.append)
+    assert told[-1].total == 9 - int(cells)
+    after = RecordStore(tmp_path).read()
+    assert after[: len(survived)] == survived
+    keys = [record.key for record in after]
+    assert len(keys) == len(set(keys)) == 10
+    assert len(results.scores()) == 8
+
+
+def test_records_say_where_they_come_from(tmp_path) -> None:
+    run_suite(replace(SMALL, seeds=1), tmp_path)
+    for line in (tmp_path / "records.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        environment = record["environment"]
+        for name in (
+            "machine",
+            "cpu",
+            "torch",
+            "numpy",
+            "python",
+            "torch_threads",
+            "blas",
+            "commit",
+        ):
+            assert name in environment
+        assert record["schema_version"] == 1
+        assert record["samples"]
+        assert record["problem_facts"]["f_star"] == pytest.approx(0.0690770079083977, rel=1e-14)
+
+
+def test_the_quick_suite_is_the_one_that_the_readme_promises() -> None:
+    names = {spec.partition(":")[0] for spec in SUITES["quick"].optimizers}
+    assert names == {"lbfgs", "sgd", "momentum", "adam"}
+    problems = {spec.partition(":")[0] for spec in SUITES["quick"].problems}
+    assert problems == {"iris", "breast_cancer", "digits", "synthetic"}
