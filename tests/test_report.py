@@ -1,0 +1,265 @@
+"""The report from hand-made records: what it says, and that it never leaves half a file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from bench.records import TARGETS, Record, RecordStore, latest
+from bench.report import write_report
+from bench.report.answer import answers
+from bench.report.tables import kernel_times, not_run, readable_times, times_to_target
+from bench.report.text import gap, listing, ratio_with_range, seconds, seconds_with_range
+from bench.report.write import write_whole
+from bench.results import Results
+
+ENVIRONMENT = {
+    "machine": "m1",
+    "cpu": "Test CPU",
+    "usable_cores": 2,
+    "gpus": [],
+    "torch_threads": 2,
+    "torch": "2",
+    "numpy": "2",
+    "python": "3",
+}
+FACTS = {
+    "n_samples": 100,
+    "n_features": 4,
+    "l2": 0.0,
+    "fingerprint": "x",
+    "f_star": 0.5,
+    "gap_bound": 1e-20,
+    "exists": True,
+    "reason": "by hand",
+}
+
+
+def run_record(
+    optimizer: str = "lbfgs",
+    seed: int = 0,
+    times: dict[str, float] | None = None,
+    status: str = "budget",
+    **changes: Any,
+) -> Record:
+    """A run that met the targets in `times` (seconds) and ended at a relative gap of 1e-4."""
+    score: dict[str, Any] = {"gap": 1e-4, "relative_gap": 1e-4, "run_s": 1.0}
+    for target in TARGETS:
+        time = (times or {}).get(target)
+        score[f"time_to_{target}_s"] = time
+        score[f"passes_to_{target}"] = None if time is None else 10.0
+        score[f"calls_to_{target}"] = None if time is None else 10
+    fields: dict[str, Any] = {
+        "kind": "convergence",
+        "key": f"{optimizer}-{seed}",
+        "problem": "iris",
+        "kernel": "numpy",
+        "optimizer": optimizer,
+        "device": "cpu",
+        "dtype": "float64",
+        "seed": seed,
+        "status": status,
+        "message": "",
+        "score": score,
+        "samples": {
+            "step": [0, 1, 2],
+            "elapsed_s": [0.0, 0.1, 0.2],
+            "oracle_calls": [0, 1, 2],
+            "passes": [0.0, 1.0, 2.0],
+            "f": [1.5, 0.6, 0.5001],
+            "gap": [1.0, 0.1, 1e-4],
+        },
+        "problem_facts": FACTS,
+        "environment": ENVIRONMENT,
+        "suite": "quick",
+        "created": "2026-01-01T00:00:00+00:00",
+    }
+    return Record(**(fields | changes))
+
+
+def kernel_record(kernel: str, times: list[float], beside: str) -> Record:
+    return run_record(
+        kind="kernel",
+        key=f"{kernel}/{beside}",
+        kernel=kernel,
+        optimizer="",
+        status="ok",
+        score={"timed_beside": beside},
+        samples={"seconds_per_call": times},
+    )
+
+
+def runs(optimizer: str, seconds_to_1e6: list[float | None], **changes: Any) -> list[Record]:
+    return [
+        run_record(optimizer, seed, None if s is None else {"1e-3": s / 2, "1e-6": s}, **changes)
+        for seed, s in enumerate(seconds_to_1e6)
+    ]
+
+
+def test_a_row_has_the_median_and_the_range_of_its_runs() -> None:
+    frame = times_to_target(Results(tuple(runs("lbfgs", [0.3, 0.1, 0.2]))))
+    (row,) = frame.to_dict("records")
+    assert (row["time_to_1e-6_s"], row["time_to_1e-6_low_s"], row["time_to_1e-6_high_s"]) == (
+        pytest.approx(0.2),
+        0.1,
+        0.3,
+    )
+    assert row["hits_1e-6"] == row["runs"] == 3
+    assert row["hits_1e-9"] == 0
+
+
+def test_a_miss_is_never_hidden_in_a_median() -> None:
+    frame = times_to_target(Results(tuple(runs("sgd", [0.1, None, 0.1]))))
+    (row,) = frame.to_dict("records")
+    assert pd.isna(row["time_to_1e-6_s"])
+    assert row["hits_1e-6"] == 2
+    shown = readable_times(frame).iloc[0]
+    assert shown["time to 1e-6"] == "2 of 3 runs"
+    assert shown["time to 1e-9"] == "missed"
+
+
+def test_the_fastest_comes_first_and_the_misses_last() -> None:
+    records = runs("slow", [0.9]) + runs("never", [None]) + runs("fast", [0.1])
+    frame = times_to_target(Results(tuple(records)))
+    assert frame["optimizer"].tolist() == ["fast", "slow", "never"]
+
+
+def test_the_answer_says_who_by_how_much_and_who_never_got_there() -> None:
+    records = runs("a", [0.1, 0.1, 0.1]) + runs("b", [0.2, 0.3, 0.25]) + runs("c", [None] * 3)
+    (answer,) = answers(Results(tuple(records)))
+    assert answer.sentence == (
+        "iris: a on numpy is first to 1e-6, in 100 ms [100-100]; "
+        "2.5x [2.0-3.0] ahead of b on numpy; never there: c"
+    )
+
+
+def test_an_overlap_is_not_called_a_lead() -> None:
+    records = runs("a", [0.10, 0.12, 0.11]) + runs("b", [0.11, 0.11, 0.12])
+    (answer,) = answers(Results(tuple(records)))
+    assert answer.margin.startswith("not significantly ahead of b on numpy")
+
+
+def test_two_runs_are_too_few_to_be_sure() -> None:
+    (answer,) = answers(Results(tuple(runs("a", [0.1, 0.1]) + runs("b", [0.2, 0.2]))))
+    assert "too few runs" in answer.margin
+
+
+def test_each_optimizer_stands_on_its_fastest_kernel() -> None:
+    records = runs("a", [0.1] * 3) + runs("a", [0.05] * 3, kernel="torch-autograd")
+    (answer,) = answers(Results(tuple(records)))
+    assert answer.winner == "a on torch-autograd"
+    assert answer.margin == "", "an optimizer was compared with itself"
+
+
+def test_where_nobody_meets_the_fine_target_the_coarse_one_decides() -> None:
+    records = [run_record("a", s, {"1e-3": 0.1}) for s in range(3)]
+    (answer,) = answers(Results(tuple(records)))
+    assert answer.target == "1e-3"
+    (answer,) = answers(Results(tuple(runs("a", [None] * 3))))
+    assert "raise the budget" in answer.sentence
+
+
+def test_a_problem_without_optimum_says_so_instead_of_ranking() -> None:
+    facts = FACTS | {"exists": False, "f_star": None, "reason": "separable: set l2 > 0"}
+    (answer,) = answers(Results(tuple(runs("a", [None], problem_facts=facts))))
+    assert answer.sentence == "iris: not scored, separable: set l2 > 0"
+
+
+def test_kernel_ratios_are_taken_only_between_kernels_that_took_turns() -> None:
+    beside = "numpy, torch-autograd"
+    records = (
+        kernel_record("numpy", [1.0, 2.0, 3.0], beside),
+        kernel_record("torch-autograd", [2.0, 6.0, 12.0], beside),
+        kernel_record("numpy", [1.0, 1.0], "numpy"),
+    )
+    frame = kernel_times(Results(records)).set_index(["kernel", "timed_beside"])
+    assert frame.loc[("torch-autograd", beside), "ratio"] == 3.0  # of 2, 3, 4; not of medians
+    assert frame.loc[("numpy", beside), "ratio"] == 1.0
+    assert pd.isna(frame.loc[("numpy", "numpy"), "ratio"])
+
+
+def test_cells_that_did_not_run_are_listed_with_their_reason() -> None:
+    records = [
+        run_record(o, status="unavailable", kernel="fused-cuda", message="no GPU", score={})
+        for o in ("a", "b")
+    ]
+    (row,) = not_run(Results(tuple(records))).to_dict("records")
+    assert (row["kernel"], row["message"], row["cells"]) == ("fused-cuda", "no GPU", 2)
+    assert times_to_target(Results(tuple(records))).empty
+
+
+def test_a_report_is_written_from_records_alone(tmp_path: Path) -> None:
+    records = runs("a", [0.1] * 3) + runs("<b>&", [None] * 3)
+    records.append(kernel_record("numpy", [1e-5, 2e-5], "numpy"))
+    written = write_report(Results(tuple(records)), tmp_path)
+    page = written.page.read_text()
+    assert "a on numpy" in page
+    assert "<b>&" not in page, "a name reached the page unescaped"
+    for name in ("times_to_target", "problems", "kernel_times", "scores"):
+        frame = pd.read_csv(tmp_path / "tables" / f"{name}.csv")
+        assert len(frame)
+    assert {p.stem for p in written.plots} == {
+        "gap_vs_time_iris",
+        "gap_vs_passes_iris",
+        "time_to_target",
+        "kernel_time",
+    }
+    for plot in written.plots:
+        head = plot.read_bytes()[:8]
+        assert head.startswith(b"\x89PNG" if plot.suffix == ".png" else b"<?xml")
+        assert plot.name in page or plot.suffix == ".png"
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_the_same_records_make_the_same_files(tmp_path: Path) -> None:
+    records = Results(tuple(runs("a", [0.1] * 3)))
+    contents = []
+    for name in ("x", "y"):
+        write_report(records, tmp_path / name)
+        files = sorted(p for p in (tmp_path / name).rglob("*") if p.is_file())
+        contents.append([p.read_bytes() for p in files])
+    assert contents[0] == contents[1]
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    write_whole(path, b"old")
+    with pytest.raises(TypeError):
+        write_whole(path, "not bytes")  # type: ignore[arg-type]
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_latest_record_of_a_cell_is_shown() -> None:
+    old, new = run_record(times={"1e-6": 9.0}), run_record(times={"1e-6": 1.0})
+    assert latest([old, new]) == [new]
+
+
+def test_a_folder_from_another_machine_is_reported_without_running(tmp_path: Path) -> None:
+    RecordStore(tmp_path).append(runs("a", [0.1] * 3))
+    command = [sys.executable, "-m", "bench.report", "--no-run", "--results", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "a on numpy is first to 1e-6" in done.stdout
+    assert "Test CPU" in done.stdout
+    assert len(RecordStore(tmp_path).read()) == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(1.5, "1.50 s"), (0.00123, "1.23 ms"), (4.56e-5, "45.6 µs"), (7.89e-7, "789 ns")],
+)
+def test_seconds_have_three_digits_in_the_unit_that_fits(value: float, shown: str) -> None:
+    assert seconds(value) == shown
+
+
+def test_ranges_share_the_unit_of_the_median() -> None:
+    assert seconds_with_range(0.0015, 0.0009, 0.0201) == "1.50 ms [0.90-20.1]"
+    assert ratio_with_range(1.5, 1.25, 12.34) == "1.50x [1.25-12]"
+    assert gap(None) == gap(float("nan")) == "-"
+    assert listing(["a"]) == "a"
+    assert listing(["a", "b", "c"]) == "a, b and c"
