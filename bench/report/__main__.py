@@ -9,6 +9,7 @@ import click
 from bench.command_line import EXIT_FAILED, cell_options, chosen_suite, main, progress_bar
 from bench.errors import InputError
 from bench.records import Record, RecordStore, latest
+from bench.report.notebook import summary, write_notebook
 from bench.report.write import Report, write_report
 from bench.results import Results
 
@@ -44,6 +45,8 @@ def report(
     """
     named = any((suite, problems, optimizers, kernels, devices, dtype, seeds))
     if suite == "notebook":
+        if any((problems, optimizers, kernels, devices, dtype, seeds, no_run)):
+            raise InputError("the notebook suite is fixed: leave out the other options")
         return _notebook(folder)
     if no_run:
         if named:
@@ -106,7 +109,15 @@ def _print(written: Report, results: Results) -> None:
 
 
 def _notebook(folder: Path) -> int:
-    raise InputError(f"not yet: {folder}")
+    """Run the notebook's experiments, and print and write its numbers beside ours."""
+    from bench.suites.notebook import comparison_rows, run_notebook, run_rows, step_rows
+
+    result = run_notebook()
+    rows = comparison_rows(result), run_rows(result), step_rows(result)
+    written = write_notebook(*rows, folder)
+    click.echo("\n".join(summary(*rows)))
+    click.echo(f"\nTables: {', '.join(str(path) for path in written)}")
+    return 0 if result.agrees else EXIT_FAILED
 
 
 if __name__ == "__main__":
