@@ -13,7 +13,14 @@ from bench.command_line import EXIT_FAILED, cell_options, chosen_suite, main, pr
 _SELFCHECK_RUNS = (("lbfgs", 60), ("adam:lr=0.1", 60), ("sgd:lr=0.1,batch_size=256", 10))
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  python -m bench list
+  python -m bench run -p iris -o lbfgs -o adam:lr=0.1
+  python -m bench.report
+"""
+)
 def bench() -> None:
     """Which optimizer fits a logistic regression fastest, measured against a proved optimum.
 
@@ -116,8 +123,10 @@ def selfcheck(what: str, rounds: int, problem: str, kernel: str) -> int:
     from bench.measure.selfcheck import recorder_cost
     from bench.optimizers import make_optimizer
     from bench.problems import load_problem
+    from bench.suites.plan import check_kernel
 
     data = load_problem(problem)
+    check_kernel(kernel, "cpu")
     click.echo(f"The recorder's cost on {problem}, {kernel}, {rounds} rounds in ABBA order:\n")
     worst = 0.0
     for spec, passes in _SELFCHECK_RUNS:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
 
 from bench.errors import InputError
 
 if TYPE_CHECKING:
     from bench.suites.definitions import Suite
-    from bench.suites.run import OnProgress
+    from bench.suites.run import OnProgress, Progress
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -34,6 +35,8 @@ def main(command: click.Command, name: str) -> NoReturn:
         _fail("interrupted; finished cells are kept, run the same command again to go on", 130)
     except KeyboardInterrupt:
         _fail("interrupted; finished cells are kept, run the same command again to go on", 130)
+    except click.exceptions.NoArgsIsHelpError:
+        _fail(f"no command given (see {name} --help)", EXIT_BAD_INPUT)
     except click.ClickException as error:
         where = getattr(error, "ctx", None)
         asked = f"{where.command_path} --help" if where else f"{name} --help"
@@ -92,42 +95,47 @@ def chosen_suite(
         "seeds": seeds,
     }
     replaced = {name: value for name, value in replaced.items() if value}
-    chosen = named_suite(suite or "quick")
+    chosen = named_suite("quick" if suite is None else suite)
     return replace(chosen, name="custom", **replaced) if replaced else chosen
 
 
 @contextmanager
 def progress_bar() -> Iterator[OnProgress]:
-    """A bar that shows what runs and what remains; one line for each tenth where there is no
-    terminal."""
+    """A bar that shows what runs and what remains; where there is no terminal, a line for each
+    tenth."""
     console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _print_tenths()
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    with ProgressBar(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
-        last_tenth = -1
 
-        def show(progress: Any) -> None:
-            nonlocal last_tenth
-            if console.is_terminal:
-                bar.update(
-                    task,
-                    completed=progress.done,
-                    total=progress.total,
-                    description=progress.cell,
-                )
-                return
-            tenth = 10 * progress.done // max(progress.total, 1)
-            if progress.total and tenth > last_tenth:
-                last_tenth = tenth
-                counted = f"{progress.done} of {progress.total} cells"
-                click.echo(f"{counted}: {progress.cell}", err=True)
+        def show(progress: Progress) -> None:
+            bar.update(
+                task, completed=progress.done, total=progress.total, description=progress.cell
+            )
 
         yield show
+
+
+def _print_tenths() -> OnProgress:
+    last_tenth = -1
+
+    def show(progress: Progress) -> None:
+        nonlocal last_tenth
+        tenth = 10 * progress.done // max(progress.total, 1)
+        if progress.total and tenth > last_tenth:
+            last_tenth = tenth
+            counted = f"{progress.done} of {progress.total} cells"
+            click.echo(f"{counted}: {progress.cell}", err=True)
+
+    return show
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -23,6 +23,9 @@ SCHEMA_VERSION = 1
 TARGETS: dict[str, float] = {f"1e-{k}": 10.0**-k for k in range(1, 11)}
 """Relative gaps that runs are scored at, by the names that columns carry."""
 
+CURVE_COLUMNS = ("step", "elapsed_s", "oracle_calls", "passes", "f", "gap")
+"""Samples of a convergence record, one entry a snapshot."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -36,8 +39,7 @@ class Record:
         status: "converged", "budget", "diverged", "failed" or "unavailable"; "ok" for a kernel.
         message: the error or the reason, in one line.
         score: numbers of the cell, by column name; None is a miss or not applicable.
-        samples: raw samples. Convergence: columns `step, elapsed_s, oracle_calls, passes, f, gap`
-            and the final `w`. Kernel: `seconds_per_call`.
+        samples: raw samples. Convergence: `CURVE_COLUMNS`. Kernel: `seconds_per_call`.
         problem_facts: n_samples, n_features, l2, fingerprint, f_star, gap_bound, exists, reason.
         environment: see `bench.measure.environment`.
         suite: the suite that it was run for.
@@ -127,7 +129,7 @@ class RecordStore:
         try:
             fields = json.loads(line)
             version = fields["schema_version"]
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             raise InputError(f"{where} is not a record: move the file away") from None
         if version != SCHEMA_VERSION:
             raise InputError(
@@ -135,11 +137,40 @@ class RecordStore:
                 "use another --results folder"
             )
         try:
-            return Record(**fields)
+            record = Record(**fields)
         except TypeError:
-            raise InputError(
-                f"{where} does not have a record's fields: move the file away"
-            ) from None
+            record = None
+        if record is None or not _is_well_formed(record):
+            raise InputError(f"{where} does not have a record's fields: move the file away")
+        return record
+
+
+def _is_well_formed(record: Record) -> bool:
+    """Whether the fields have the types that every reader relies on."""
+    texts = ("key", "problem", "kernel", "optimizer", "device", "dtype", "status", "message")
+    mappings = (record.score, record.samples, record.problem_facts, record.environment)
+    if not (
+        all(isinstance(getattr(record, name), str) for name in (*texts, "suite", "created"))
+        and isinstance(record.seed, int)
+        and record.kind in ("convergence", "kernel")
+        and all(isinstance(mapping, Mapping) for mapping in mappings)
+        and "machine" in record.environment
+        and all(_are_numbers(column) for column in record.samples.values())
+    ):
+        return False
+    numbers = {k: v for k, v in record.score.items() if k != "timed_beside"}
+    if record.kind == "kernel":
+        beside = record.score.get("timed_beside")
+        return _are_numbers(list(numbers.values())) and (
+            isinstance(beside, str) or not record.samples.get("seconds_per_call")
+        )
+    lengths = {len(record.samples.get(name, ())) for name in CURVE_COLUMNS}
+    return _are_numbers(list(numbers.values())) and (not record.samples or len(lengths) == 1)
+
+
+def _are_numbers(values: Any) -> bool:
+    """A list of numbers, in which None stands for a missing one."""
+    return isinstance(values, list) and all(v is None or isinstance(v, int | float) for v in values)
 
 
 def latest(records: Iterable[Record]) -> list[Record]:

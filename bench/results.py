@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.records import TARGETS, Record
+from bench.records import CURVE_COLUMNS, TARGETS, Record
 
 CELL = ["problem", "kernel", "optimizer", "device", "dtype", "seed"]
 
@@ -31,22 +31,18 @@ class Results:
             | {name: record.score.get(name) for name in _SCORE_COLUMNS}
             for record in self._of("convergence")
         ]
-        frame = pd.DataFrame(rows, columns=columns)
-        numeric = frame[_SCORE_COLUMNS].apply(pd.to_numeric)
-        return frame.assign(**{str(name): numeric[name] for name in numeric})
+        return _numeric(pd.DataFrame(rows, columns=columns), _SCORE_COLUMNS)
 
     def curves(self) -> pd.DataFrame:
         """One row a snapshot: the cell, `step, elapsed_s, oracle_calls, passes, f`, and `gap`, an
         upper bound on f(w) - f* (missing where no optimum is proved)."""
-        names = ["step", "elapsed_s", "oracle_calls", "passes", "f", "gap"]
         rows = [
-            _cell(record) | dict(zip(names, values, strict=True))
+            _cell(record) | dict(zip(CURVE_COLUMNS, values, strict=True))
             for record in self._of("convergence")
             if record.samples
-            for values in zip(*(record.samples[name] for name in names), strict=True)
+            for values in zip(*(record.samples[name] for name in CURVE_COLUMNS), strict=True)
         ]
-        frame = pd.DataFrame(rows, columns=[*CELL, *names])
-        return frame.assign(**{name: pd.to_numeric(frame[name]) for name in names})
+        return _numeric(pd.DataFrame(rows, columns=[*CELL, *CURVE_COLUMNS]), CURVE_COLUMNS)
 
     def kernel_times(self) -> pd.DataFrame:
         """One row a sample: `problem, kernel, device, dtype, timed_beside` (the kernels that took
@@ -93,6 +89,12 @@ _SCORE_COLUMNS = [
     "test_accuracy",
     "label_agreement",
 ]
+
+
+def _numeric(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+    """The columns, and the seed, as numbers even where the frame is empty or all is missing."""
+    as_numbers = {name: pd.to_numeric(frame[name]).astype(float) for name in columns}
+    return frame.assign(seed=frame["seed"].astype(int), **as_numbers)
 
 
 def _cell(record: Record) -> dict[str, object]:

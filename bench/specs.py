@@ -106,10 +106,7 @@ def _convert(text: str, annotation: Any, where: str) -> Any:
         if annotation is bool:
             return _TRUTH[text.lower()]
         if annotation is int:
-            number = float(text)  # 1e6 is a row count, too
-            if number != int(number):
-                raise ValueError
-            return int(number)
+            return _integer(text)
         if annotation is float:
             number = float(text)
             if not math.isfinite(number):
@@ -119,6 +116,17 @@ def _convert(text: str, annotation: Any, where: str) -> Any:
         wanted = {bool: "true or false", int: "an integer", float: "a finite number"}[annotation]
         raise InputError(f"{where} must be {wanted}; got {text!r}") from None
     return text
+
+
+def _integer(text: str) -> int:
+    """An integer, also as 1e6; raises ValueError for any other text."""
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+        if number != int(number):
+            raise ValueError from None
+        return int(number)
 
 
 def _text(value: Any) -> str:

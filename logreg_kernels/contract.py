@@ -73,6 +73,7 @@ class Objective(Protocol):
 
         Raises:
             ValueError: w is not of shape (d,), or rows is empty or not one-dimensional.
+            TypeError: rows are not integers.
         """
 
     def value_and_grad_batch(self, W: Array) -> tuple[Array, Array]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,7 @@ class NumpyObjective:
     dtype: DType
     kernel: str = "numpy"
     device: str = "cpu"
-    bind_times: BindTimes = BindTimes()
+    bind_times: BindTimes = field(default_factory=BindTimes)
 
     @property
     def n_samples(self) -> int:
@@ -90,7 +90,9 @@ class NumpyObjective:
             margins = (X @ W.T) * sign[:, None]
             nll = np.maximum(-margins, 0) + np.log1p(np.exp(-np.abs(margins)))
             values += nll.sum(axis=0)
-        return values / self.n_samples + 0.5 * self.l2 * np.einsum("kd,kd->k", W, W)
+        values /= self.n_samples
+        values += 0.5 * self.l2 * np.einsum("kd,kd->k", W, W)
+        return values
 
     def value_and_grad_batch(self, W: Array) -> tuple[FloatMatrix, FloatMatrix]:
         """f (k,) and gradients (k, d) of k models, X read twice for all of them together."""
@@ -119,7 +121,7 @@ class NumpyObjective:
 
     def as_coefficients(self, w: Array) -> FloatMatrix:
         """A copy of `w` in this objective's dtype."""
-        return np.array(w, dtype=self.dtype)
+        return np.asarray(w, dtype=self.dtype).copy()
 
     def as_rows(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
         """The indices as they are."""

@@ -49,7 +49,7 @@ def bind(
     if reason is not None:
         raise ValueError(f"kernel {name!r} can't run on {device!r}: {reason}")
     checked_dtype = check_dtype(dtype)
-    penalty = check_l2(l2)
+    penalty = check_l2(l2, checked_dtype)
     matrix = check_matrix(X, checked_dtype)
     labels = check_labels(y, matrix.shape[0]).astype(checked_dtype)
     return kernel.bind(matrix, labels, l2=penalty, device=device, dtype=checked_dtype)

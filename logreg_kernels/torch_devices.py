@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from logreg_kernels.contract import Array, DType, FloatMatrix
+from logreg_kernels.validation import check_rows
 
 TORCH_DTYPES: dict[DType, torch.dtype] = {"float32": torch.float32, "float64": torch.float64}
 
@@ -39,10 +40,24 @@ def place(array: FloatMatrix, device: str) -> torch.Tensor:
 
 
 def as_tensor(values: Array, device: str, dtype: torch.dtype) -> torch.Tensor:
-    """`values` on `device` as `dtype`, without a copy where it is there already."""
+    """`values` on `device` as `dtype`; a tensor that is there already is not copied."""
     if isinstance(values, torch.Tensor):
         return values.detach().to(device=device, dtype=dtype)
-    return torch.as_tensor(values, device=device, dtype=dtype)
+    # A copy: torch takes neither read-only memory nor negative strides.
+    return torch.from_numpy(np.array(values, order="C")).to(device=device, dtype=dtype)
+
+
+def as_indices(rows: Array, device: str) -> torch.Tensor:
+    """Row indices on `device` as int64; a tensor that is that already is not copied.
+
+    Raises:
+        ValueError: rows is empty or not one-dimensional.  TypeError: rows are not integers.
+    """
+    if not isinstance(rows, torch.Tensor):
+        rows = np.array(rows, order="C")
+    check_rows(rows)
+    # int64, since torch takes uint8 for a mask, and int16 not at all.
+    return torch.as_tensor(rows, device=device).to(torch.int64)
 
 
 def synchronize(device: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from logreg_kernels.contract import Array, DType, FloatMatrix
 
 DTYPES: tuple[DType, ...] = ("float32", "float64")
+_REAL_KINDS = "fiub"  # NumPy's letters for floats, integers with and without sign, booleans
 
 
 def check_dtype(dtype: object) -> DType:
@@ -23,44 +24,47 @@ def check_dtype(dtype: object) -> DType:
     raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {name!r}")
 
 
-def check_l2(l2: float) -> float:
-    """`l2` as a finite float >= 0."""
+def check_l2(l2: SupportsFloat | str | bytes, dtype: DType = "float64") -> float:
+    """`l2` as a float >= 0, finite in `dtype`."""
     try:
+        if isinstance(l2, str | bytes):
+            raise TypeError  # although float() reads text
         value = float(l2)
     except (TypeError, ValueError):
         raise TypeError(f"l2 must be a number >= 0; got {l2!r}") from None
     if not (np.isfinite(value) and value >= 0.0):
         raise ValueError(f"l2 must be finite and >= 0; got {value!r}")
+    if value > float(np.finfo(dtype).max):
+        raise ValueError(f"l2 = {value!r} is beyond the range of {dtype}: use float64")
     return value
 
 
-def check_matrix(X: Array, dtype: DType) -> FloatMatrix:
+def check_matrix(X: Array, dtype: DType, name: str = "X") -> FloatMatrix:
     """`X` as a finite, row-contiguous (n, d) array of `dtype`; copied only where it must be.
 
+    Args:
+        name: what the messages call it.
     Raises:
         TypeError: X is sparse, or its entries are not real numbers.
         ValueError: X is not 2-D, has no rows or columns, or holds NaN, inf or values
             beyond the range of `dtype`.
     """
     if hasattr(X, "tocsr"):
-        raise TypeError("X is sparse, and no kernel here takes that yet: pass X.toarray()")
-    raw = _real_numbers(X, "X")
+        raise TypeError(f"{name} is sparse, and no kernel here takes that yet: pass X.toarray()")
+    raw = _real_numbers(X, name)
     if raw.ndim != 2:
-        raise ValueError(f"X must have shape (n, d); got {raw.shape}: use X.reshape(n, d)")
+        raise ValueError(f"{name} must have shape (n, d); got {raw.shape}: use X.reshape(n, d)")
     if 0 in raw.shape:
-        raise ValueError(f"X must have at least one row and one column; got shape {raw.shape}")
+        raise ValueError(f"{name} must have at least one row and one column; got shape {raw.shape}")
     with np.errstate(over="ignore"):
         matrix: FloatMatrix = np.ascontiguousarray(raw, dtype=dtype)
     if not np.isfinite(matrix).all():
         row, column = np.argwhere(~np.isfinite(matrix))[0]
         found = raw[row, column]
+        where = f"{name}[{row}, {column}]"
         if np.isfinite(found):
-            raise ValueError(
-                f"X[{row}, {column}] = {found!s} is beyond the range of {dtype}: scale X"
-            )
-        raise ValueError(
-            f"X must be finite; X[{row}, {column}] is {found!s}: drop or impute such rows"
-        )
+            raise ValueError(f"{where} = {found!s} is beyond the range of {dtype}: scale {name}")
+        raise ValueError(f"{name} must be finite; {where} is {found!s}: drop or impute such rows")
     return matrix
 
 
@@ -71,20 +75,28 @@ def check_labels(y: Array, n_samples: int) -> NDArray[np.intp]:
         TypeError: the labels are not numbers.
         ValueError: wrong length, a label other than 0 and 1, or one class only.
     """
-    raw = _real_numbers(y, "y")
-    if raw.shape != (n_samples,):
+    labels = check_label_values(y, n_samples)
+    if (labels == labels[0]).all():
         raise ValueError(
-            f"y must have one label per row of X, shape ({n_samples},); got {raw.shape}"
+            f"y must hold both classes; all {n_samples} labels are {labels[0]}: nothing to fit"
+        )
+    return labels
+
+
+def check_label_values(y: Array, n_samples: int, name: str = "y") -> NDArray[np.intp]:
+    """As `check_labels`, but one class is enough."""
+    raw = _real_numbers(y, name)
+    if raw.shape != (n_samples,):
+        hint = "use y.ravel()" if raw.size == n_samples else "pass the labels of these rows"
+        raise ValueError(
+            f"{name} must have one label per row of X, shape ({n_samples},); got {raw.shape}: {hint}"
         )
     classes = np.unique(raw)
     if not np.isin(classes, (0, 1)).all():
         found = ", ".join(f"{c:g}" for c in classes[:5]) + (", ..." if len(classes) > 5 else "")
         hint = "map -1 to 0" if -1 in classes else "recode them"
-        raise ValueError(f"labels must be 0 and 1; found {found}: {hint}")
-    if len(classes) < 2:
-        raise ValueError(
-            f"y must hold both classes; all {n_samples} labels are {classes[0]:g}: nothing to fit"
-        )
+        labels = "labels" if name == "y" else f"{name} labels"
+        raise ValueError(f"{labels} must be 0 and 1; found {found}: {hint}")
     return raw.astype(np.intp)
 
 
@@ -101,10 +113,21 @@ def check_models(W: Array, n_features: int) -> None:
 
 
 def check_rows(rows: Array) -> None:
-    """Raise ValueError unless `rows` is (m,) with m >= 1. Looks at the shape only."""
+    """Raise unless `rows` is (m,) with m >= 1, of integers. Looks at shape and dtype only.
+
+    Raises:
+        ValueError: rows is empty or not one-dimensional.  TypeError: rows are not integers.
+    """
     if rows.ndim != 1 or rows.shape[0] < 1:
         raise ValueError(
             f"rows must be a list of at least one row index; got shape {tuple(rows.shape)}"
+        )
+    # NumPy's dtypes have a kind; torch's haven't, and all but the integers are named here.
+    kind = getattr(rows.dtype, "kind", None) or str(rows.dtype).removeprefix("torch.")[0]
+    if kind not in "iu":
+        raise TypeError(
+            f"rows must hold row indices, integers; got {rows.dtype}: "
+            "for a mask pass the positions where it is true"
         )
 
 
@@ -114,8 +137,23 @@ def _real_numbers(values: Array, name: str) -> NDArray[Any]:
         values = values.detach().cpu()
     try:
         raw = np.asarray(values)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must be an array of numbers: {error}") from None
-    if raw.dtype.kind not in "fiub":
+    if raw.dtype == object and hasattr(values, "columns"):
+        raw = _frame_of_real_numbers(values, name)
+    if raw.dtype.kind not in _REAL_KINDS:
         raise TypeError(f"{name} must hold real numbers; got dtype {raw.dtype}: encode it first")
     return raw
+
+
+def _frame_of_real_numbers(frame: Any, name: str) -> NDArray[Any]:
+    """A DataFrame, column by column: mixed numbers and booleans are objects to NumPy as a whole."""
+    columns = []
+    for label, column in frame.items():
+        columns.append(np.asarray(column))
+        if columns[-1].dtype.kind not in _REAL_KINDS:
+            raise TypeError(
+                f"{name} must hold real numbers; column {label!r} has dtype {column.dtype}: "
+                "encode it first"
+            )
+    return np.column_stack(columns) if columns else np.empty(frame.shape)

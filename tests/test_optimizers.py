@@ -146,7 +146,16 @@ def test_the_start_is_left_as_it_was(name: str, kernel: str) -> None:
     assert np.asarray(w0).tolist() == [1.0] * 4
 
 
-def test_a_batch_size_of_zero_fails_in_words() -> None:
-    trace = run("sgd:batch_size=0", load_problem("iris"))
-    assert trace.stop == "failed"
-    assert trace.message == "ValueError: batch_size must be at least 1; got 0"
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("sgd:batch_size=0", "batch_size must be at least 1; got 0"),
+        ("adam:epochs=0", "epochs must be at least 1; got 0"),
+        ("lbfgs:history_size=0", "history_size must be at least 1; got 0"),
+        ("adam:lr=-1", "Invalid learning rate: -1"),  # torch's own words
+        ("adam:beta1=1.5", "Invalid beta parameter"),
+    ],
+)
+def test_parameters_that_make_no_sense_are_refused_at_once(spec: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make_optimizer(spec)

@@ -85,4 +85,9 @@ def run_optimizer(
         except BudgetSpent:
             return recorder.finish(Stop.BUDGET.value)
         except Exception as error:  # whatever it is, it is this cell's result
-            return recorder.finish("failed", f"{type(error).__name__}: {error}")
+            return recorder.finish("failed", one_line(error))
+
+
+def one_line(error: BaseException) -> str:
+    """An error as a record keeps it: its type and its words, whatever line breaks it had."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from bench import specs
+from bench.errors import InputError
 from bench.optimizers.protocol import OnStep, Optimizer, Shuffler, Stop
 from bench.optimizers.torch_optim import LBFGS, SGD, Adam, Momentum
 
@@ -28,7 +29,10 @@ def make_optimizer(spec: str) -> Optimizer:
     """The optimizer that a spec names, e.g. `adam:lr=0.01,batch_size=256`.
 
     Raises:
-        InputError: unknown name or parameter, or a value of the wrong type.
+        InputError: unknown name or parameter, or a value that makes no sense.
     """
     name, given = specs.parse(spec, OPTIMIZERS, "optimizer")
-    return OPTIMIZERS[name](**given)
+    try:
+        return OPTIMIZERS[name](**given)
+    except ValueError as error:
+        raise InputError(f"optimizer {spec!r}: {error}") from None

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 
 from bench.optimizers.protocol import OnStep, Shuffler, Stop
 from logreg_kernels import Objective
+
+Parameters: TypeAlias = list[torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -33,20 +34,14 @@ class LBFGS:
     tolerance_grad: float = 1e-9
     tolerance_change: float = 1e-16
 
+    def __post_init__(self) -> None:
+        _check(self._make, history_size=self.history_size, max_iter=self.max_iter)
+
     def run(self, objective: Objective, w0: Any, rng: Shuffler, on_step: OnStep) -> Stop:
         """Call `step(closure)` until it ends before its `max_iter` iterations are done."""
         w = _parameter(w0)
         value_and_grad = _torch_oracle(objective, w0)
-        optimizer = torch.optim.LBFGS(
-            [w],
-            lr=self.lr,
-            history_size=self.history_size,
-            max_iter=self.max_iter,
-            max_eval=100 * self.max_iter,
-            tolerance_grad=self.tolerance_grad,
-            tolerance_change=self.tolerance_change,
-            line_search_fn=self.line_search,
-        )
+        optimizer = self._make([w])
         state = optimizer.state[w]
         evaluated = False
 
@@ -65,6 +60,18 @@ class LBFGS:
                 on_step(w)
                 return Stop.CONVERGED
 
+    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
+        return torch.optim.LBFGS(
+            parameters,
+            lr=self.lr,
+            history_size=self.history_size,
+            max_iter=self.max_iter,
+            max_eval=100 * self.max_iter,
+            tolerance_grad=self.tolerance_grad,
+            tolerance_change=self.tolerance_change,
+            line_search_fn=self.line_search,
+        )
+
 
 @dataclass(frozen=True)
 class SGD:
@@ -77,10 +84,15 @@ class SGD:
     batch_size: int | None = None
     epochs: int | None = None
 
+    def __post_init__(self) -> None:
+        _check(self._make, batch_size=self.batch_size, epochs=self.epochs)
+
     def run(self, objective: Objective, w0: Any, rng: Shuffler, on_step: OnStep) -> Stop:
         """See `Optimizer.run`."""
-        make = partial(torch.optim.SGD, lr=self.lr)
-        return _descend(make, objective, w0, rng, on_step, self.batch_size, self.epochs)
+        return _descend(self._make, objective, w0, rng, on_step, self.batch_size, self.epochs)
+
+    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
+        return torch.optim.SGD(parameters, lr=self.lr)
 
 
 @dataclass(frozen=True)
@@ -97,10 +109,17 @@ class Momentum:
     batch_size: int | None = None
     epochs: int | None = None
 
+    def __post_init__(self) -> None:
+        _check(self._make, batch_size=self.batch_size, epochs=self.epochs)
+
     def run(self, objective: Objective, w0: Any, rng: Shuffler, on_step: OnStep) -> Stop:
         """See `Optimizer.run`."""
-        make = partial(torch.optim.SGD, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov)
-        return _descend(make, objective, w0, rng, on_step, self.batch_size, self.epochs)
+        return _descend(self._make, objective, w0, rng, on_step, self.batch_size, self.epochs)
+
+    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
+        return torch.optim.SGD(
+            parameters, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov
+        )
 
 
 @dataclass(frozen=True)
@@ -117,15 +136,28 @@ class Adam:
     batch_size: int | None = None
     epochs: int | None = None
 
+    def __post_init__(self) -> None:
+        _check(self._make, batch_size=self.batch_size, epochs=self.epochs)
+
     def run(self, objective: Objective, w0: Any, rng: Shuffler, on_step: OnStep) -> Stop:
         """See `Optimizer.run`."""
+        return _descend(self._make, objective, w0, rng, on_step, self.batch_size, self.epochs)
+
+    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
         betas = (self.beta1, self.beta2)
-        make = partial(torch.optim.Adam, lr=self.lr, betas=betas, eps=self.eps)
-        return _descend(make, objective, w0, rng, on_step, self.batch_size, self.epochs)
+        return torch.optim.Adam(parameters, lr=self.lr, betas=betas, eps=self.eps)
+
+
+def _check(make: Callable[[Parameters], torch.optim.Optimizer], **at_least_1: int | None) -> None:
+    """Raise ValueError for a count below 1, or for what torch itself refuses."""
+    for name, count in at_least_1.items():
+        if count is not None and count < 1:
+            raise ValueError(f"{name} must be at least 1; got {count}")
+    make([torch.zeros(1)])
 
 
 def _descend(
-    make: Callable[[list[torch.Tensor]], torch.optim.Optimizer],
+    make: Callable[[Parameters], torch.optim.Optimizer],
     objective: Objective,
     w0: Any,
     rng: Shuffler,
@@ -138,8 +170,6 @@ def _descend(
     A batch size of None, or of n and more, is a step per epoch with the full gradient, in which
     case the rows are not shuffled. The last batch of an epoch may be smaller.
     """
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1; got {batch_size}")
     w = _parameter(w0)
     optimizer = make([w])
     value_and_grad = _torch_oracle(objective, w0)

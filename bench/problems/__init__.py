@@ -38,6 +38,8 @@ def load_problem(spec: str) -> Problem:
     name, given = specs.parse(spec, PROBLEMS, "problem")
     try:
         problem = PROBLEMS[name](**given)
+    except MemoryError:
+        raise InputError(f"problem {spec!r}: needs more memory than there is") from None
     except (ValueError, TypeError, OSError) as error:
-        raise InputError(f"problem {spec!r}: {error}") from error
+        raise InputError(f"problem {spec!r}: {' '.join(str(error).split())}") from error
     return dataclasses.replace(problem, name=spec.strip())

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from logreg_kernels.validation import check_l2, check_labels, check_matrix
+from logreg_kernels.validation import check_l2, check_label_values, check_labels, check_matrix
 
 Matrix = NDArray[np.float64]
 Labels = NDArray[np.intp]
@@ -44,14 +44,12 @@ class Problem:
         if (self.X_test is None) != (self.y_test is None):
             raise ValueError("a test split needs both X_test and y_test")
         if self.X_test is not None and self.y_test is not None:
-            X_test = check_matrix(self.X_test, "float64")
+            X_test = check_matrix(self.X_test, "float64", name="X_test")
             if X_test.shape[1] != X.shape[1]:
                 raise ValueError(f"X_test has {X_test.shape[1]} columns, X has {X.shape[1]}")
-            y_test = np.asarray(self.y_test)
-            if y_test.shape != (X_test.shape[0],) or not np.isin(y_test, (0, 1)).all():
-                raise ValueError(f"y_test must hold {X_test.shape[0]} labels, each 0 or 1")
             self._freeze("X_test", X_test)
-            self._freeze("y_test", y_test.astype(np.intp))
+            # A test split may be of one class: it is only scored on.
+            self._freeze("y_test", check_label_values(self.y_test, X_test.shape[0], "y_test"))
 
     @property
     def n_samples(self) -> int:

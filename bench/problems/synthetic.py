@@ -7,6 +7,7 @@ from scipy.special import expit
 
 from bench.problems.problem import Matrix, Problem
 
+_MOST_BYTES = 1 << 40
 _SIGNAL = 2.0  # standard deviation of the true logits: neither a coin toss nor separable
 
 
@@ -40,7 +41,9 @@ def synthetic(
     """
     if d < 1 or n < d or n < 2:
         raise ValueError(f"needs n >= d >= 1 and n >= 2; got n={n}, d={d}")
-    if cond < 1:
+    if 8 * n * d > _MOST_BYTES:
+        raise ValueError(f"X of {n:.3g} x {d} is too large for memory: use a lower n or d")
+    if not 1 <= cond < np.inf:
         raise ValueError(f"cond must be >= 1; got {cond:g}")
     if not 0 <= noise < 0.5:
         raise ValueError(f"noise must be in [0, 0.5); got {noise:g}")

@@ -142,6 +142,15 @@ def why_not_timed(kernel: str, device: str) -> str | None:
     return reason
 
 
+def check_kernel(kernel: str, device: str) -> None:
+    """Raise InputError unless there is such a kernel and it can be timed on the device."""
+    if kernel not in KERNELS:
+        raise InputError(specs.unknown("kernel", kernel, KERNELS))
+    reason = why_not_timed(kernel, device)
+    if reason:
+        raise InputError(f"kernel {kernel!r} can't be timed on {device}: {reason}")
+
+
 @lru_cache(maxsize=64)
 def source_digest(owner: type) -> str:
     """Digest of the source files of a kernel or an optimizer, so that an edit is measured anew.

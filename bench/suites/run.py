@@ -13,7 +13,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from bench.errors import InputError
-from bench.measure.cell import Bound, bind_and_verify, run_optimizer, warm_up
+from bench.measure.cell import Bound, bind_and_verify, one_line, run_optimizer, warm_up
 from bench.measure.environment import environment
 from bench.measure.kernel_time import time_kernels
 from bench.measure.recorder import Trace
@@ -121,7 +121,7 @@ class Session:
         try:
             bound = self.bound(cell.problem, cell.kernel, cell.device, cell.dtype)
         except (KernelMismatch, ValueError, RuntimeError, MemoryError) as error:
-            return self._record(cell, "failed", _one_line(error), {}, {})
+            return self._record(cell, "failed", one_line(error), {}, {})
         place = (cell.problem.fingerprint, cell.kernel, cell.device, cell.dtype)
         if (*place, cell.optimizer_name) not in self._warm:
             warm_up(bound.objective, cell.optimizer)
@@ -170,7 +170,7 @@ class Session:
             try:
                 bound[kernel] = self.bound(cell.problem, kernel, cell.device, cell.dtype)
             except (KernelMismatch, ValueError, RuntimeError, MemoryError) as error:
-                errors[kernel] = _one_line(error)
+                errors[kernel] = one_line(error)
         times = time_kernels({k: b.objective for k, b in bound.items()}, cell.samples)
         return self.kernel_records(cell, times, errors)
 
@@ -273,7 +273,12 @@ def _locked(folder: Path | None) -> Iterator[None]:
     if folder is None:
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"can't keep results in {folder}: {error.strerror}: use another --results folder"
+        ) from None
     lock = FileLock(folder / ".lock", timeout=0)
     try:
         with lock:
@@ -282,10 +287,6 @@ def _locked(folder: Path | None) -> Iterator[None]:
         raise InputError(
             f"another run is using {folder}: wait for it, or use another --results folder"
         ) from None
-
-
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _now() -> str:

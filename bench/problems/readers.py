@@ -1,0 +1,132 @@
+"""Files of a user's data: features and labels as they stand in the file, or one line why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.datasets import load_svmlight_file
+
+from bench.errors import InputError
+
+XAndLabels: TypeAlias = tuple[Any, NDArray[Any]]
+
+_MOST_BYTES = 1 << 40  # a dense X beyond a terabyte is a mistake in the file, not data
+
+
+def read(path: Path, target: str) -> XAndLabels:
+    """X (n, d) and labels (n,) of a CSV, TSV, Parquet, NPZ or svmlight file.
+
+    Args:
+        path: its suffix says what it is.
+        target: the label's column in a table; empty for the last one.
+    Raises:
+        ValueError: the file does not hold what its suffix says, or no numbers.
+        OSError: there is no such file, or it can't be opened.
+    """
+    if not path.is_file():
+        raise OSError(f"no file {str(path)!r}")
+    suffix = path.suffix.lower()
+    if suffix in (".csv", ".tsv"):
+        return _columns(_text_table(path, "\t" if suffix == ".tsv" else ","), target)
+    if suffix == ".parquet":
+        return _columns(_parquet(path), target)
+    if suffix == ".npz":
+        return _arrays(path)
+    if suffix in (".svmlight", ".svm", ".libsvm"):
+        return _svmlight(path)
+    found = repr(suffix) if suffix else "a file without suffix"
+    raise ValueError(f"can't read {found}: use .csv, .tsv, .parquet, .npz or .svmlight")
+
+
+def _text_table(path: Path, separator: str) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, sep=separator, low_memory=False)
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8 text: save it as UTF-8") from None
+    except pd.errors.EmptyDataError:
+        raise ValueError("is empty: it needs a header line and rows") from None
+    except (pd.errors.ParserError, ValueError, OverflowError) as error:
+        why = str(error).rpartition("C error: ")[2].strip().rstrip(".")
+        raise ValueError(f"is not a CSV table: {why}") from None
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except ImportError:
+        raise ValueError("reading Parquet needs pyarrow: pip install pyarrow") from None
+    except Exception as error:  # each engine raises errors of its own
+        raise ValueError(f"is not a Parquet file: {error}") from None
+
+
+def _columns(frame: pd.DataFrame, target: str) -> XAndLabels:
+    """Features and label of a table."""
+    if frame.empty:
+        raise ValueError("has no rows: it needs a header line and rows below it")
+    column = target or str(frame.columns[-1])
+    if column not in frame.columns:
+        raise ValueError(f"no column {column!r}; there are {', '.join(map(str, frame.columns))}")
+    features = frame.drop(columns=column)
+    text = [str(c) for c in features.columns if features[c].dtype.kind not in "fiub"]
+    if text:
+        raise ValueError(f"columns {', '.join(text[:5])} hold text: encode or drop them")
+    if frame[column].isna().any():
+        raise ValueError(f"column {column!r} has missing labels: drop those rows")
+    return features.to_numpy(dtype=float), frame[column].to_numpy()
+
+
+def _arrays(path: Path) -> XAndLabels:
+    def load() -> dict[str, NDArray[Any]] | None:
+        with path.open("rb") as stream:  # closed also where NumPy gives up in the middle
+            loaded = np.load(stream, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return None
+            return {name: array_of_numbers(loaded, name) for name in loaded}
+
+    def array_of_numbers(loaded: Any, name: str) -> NDArray[Any]:
+        try:
+            array: NDArray[Any] = loaded[name]
+        except ValueError as error:
+            if "pickle" in str(error):
+                raise InputError(f"array {name} holds Python objects: save numbers") from None
+            raise
+        return array
+
+    arrays = _or_unreadable(load, "is not an NPZ file of plain numbers that NumPy can read")
+    if arrays is None:
+        raise ValueError("holds one plain array: it needs arrays X and y, see numpy.savez")
+    if not {"X", "y"} <= set(arrays):
+        raise ValueError(f"needs arrays X and y; found {', '.join(arrays) or 'none'}")
+    return arrays["X"], arrays["y"]
+
+
+def _svmlight(path: Path) -> XAndLabels:
+    X, labels = _or_unreadable(
+        lambda: load_svmlight_file(str(path)),
+        "is not an svmlight file: rows of `label index:value`",
+    )
+    n, d = X.shape
+    if n == 0:
+        raise ValueError("is empty: svmlight needs rows of `label index:value`")
+    if n * d * 8 > _MOST_BYTES:
+        raise ValueError(
+            f"{n} rows by {d} columns do not fit into memory as a dense X: check the indices"
+        )
+    return X.toarray(), labels
+
+
+def _or_unreadable(load: Callable[[], Any], message: str) -> Any:
+    """What `load` returns. Readers of binary files raise almost anything at garbage, errors of
+    zlib, zipfile and struct among them; all of it means that the file is not what it should be.
+    """
+    try:
+        return load()
+    except (MemoryError, InputError):
+        raise
+    except Exception as error:
+        raise ValueError(message) from error

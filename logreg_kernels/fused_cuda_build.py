@@ -1,0 +1,198 @@
+"""Ahead-of-time builds of `fused-cuda`: registers, spills and PTX, on a machine without a GPU.
+
+python -m logreg_kernels.fused_cuda_build                      a table, at typical widths
+python -m logreg_kernels.fused_cuda_build -d 54 -d 300 --json  other widths; with the PTX
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from logreg_kernels.contract import DType
+from logreg_kernels.fused_cuda import block_shape, max_features, reduction_shape
+from logreg_kernels.validation import DTYPES
+
+KERNELS = ("nll_and_grad_partials", "reduce_partials")
+WIDTHS = (1, 4, 31, 54, 100, 784, 4096, 8192, 16384)
+CAPABILITIES = (80, 90)
+
+_TABLE = "{:<22} {:<8} {:>6} {:>5} {:>6} {:>5} {:>9} {:>12} {:>12}"
+_HEADINGS = (
+    *("kernel", "dtype", "d", "rows", "target", "warps"),
+    *("registers", "spills_bytes", "shared_bytes"),
+)
+
+
+@dataclass(frozen=True)
+class KernelBuild:
+    """One device function, compiled for one target, as the assembler reports it."""
+
+    kernel: str
+    dtype: DType
+    n_features: int
+    rows: bool
+    capability: int
+    num_warps: int
+    registers: int
+    """32-bit registers a thread."""
+    spilled_bytes: int
+    """Stack and local memory a thread: with no local arrays here, what registers did not hold."""
+    shared_bytes: int
+    """Shared memory a program."""
+    ptx: str
+
+
+def build(
+    kernel: str, dtype: DType, n_features: int, *, rows: bool = False, capability: int = 90
+) -> KernelBuild:
+    """Compile one device function as a launch on such a GPU would.
+
+    Args:
+        kernel: one of `KERNELS`.
+        dtype: of X, w, value and gradient.
+        n_features: d.
+        rows: with row indices; `reduce_partials` has no such variant.
+        capability: of the device, times ten: 80 is an A100, 90 an H100 or H200.
+    Raises:
+        ImportError: Triton is not installed.
+        RuntimeError: TRITON_INTERPRET is set, which leaves nothing to compile.
+        ValueError: no such kernel, or n_features is out of its range.
+    """
+    if kernel not in KERNELS:
+        raise ValueError(f"no kernel {kernel!r}; there are {', '.join(KERNELS)}")
+    if not 1 <= n_features <= max_features(dtype):
+        raise ValueError(
+            f"n_features must be in 1 ... {max_features(dtype)} in {dtype}; got {n_features}"
+        )
+    # Here, so that --help, and an error in one line, don't need Triton.
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from logreg_kernels import fused_cuda_triton
+
+    if fused_cuda_triton.INTERPRETED:
+        raise RuntimeError("Triton's interpreter is on: unset TRITON_INTERPRET to compile")
+    options: dict[str, Any] = {"enable_fp_fusion": True}
+    constants: dict[str, int | None] = {"N_FEATURES": n_features}
+    if kernel == "nll_and_grad_partials":
+        block = block_shape(n_features, dtype)
+        options |= {"num_warps": block.num_warps, "maxnreg": block.max_registers}
+        constants |= {"CHUNKS": block.chunks, "BLOCK_N": block.rows}
+        constants |= {"BLOCK_K": block.chunk_columns} | ({} if rows else {"rows": None})
+    else:
+        constants["BLOCK_P"], constants["BLOCK_K"] = reduction_shape(n_features, dtype)
+    function = getattr(fused_cuda_triton, kernel)
+    signature, attributes = _specialisation(function, dtype, constants)
+    compiled = triton.compile(
+        ASTSource(function, signature, constants, attributes),
+        target=GPUTarget("cuda", capability, 32),
+        options=options,
+    )
+    usage = _resource_usage(compiled.asm["cubin"], triton.knobs.nvidia.cuobjdump.path)
+    return KernelBuild(
+        kernel=kernel,
+        dtype=dtype,
+        n_features=n_features,
+        rows=rows,
+        capability=capability,
+        num_warps=compiled.metadata.num_warps,
+        registers=usage["REG"],
+        spilled_bytes=usage["STACK"] + usage["LOCAL"],
+        shared_bytes=compiled.metadata.shared,
+        ptx=compiled.asm["ptx"],
+    )
+
+
+def build_all(
+    dtypes: Sequence[DType] = DTYPES,
+    widths: Sequence[int] = WIDTHS,
+    capabilities: Sequence[int] = CAPABILITIES,
+) -> Iterator[KernelBuild]:
+    """Both device functions, with and without row indices, at each width that a dtype allows."""
+    for dtype in dtypes:
+        for n_features in widths:
+            if n_features > max_features(dtype):
+                continue
+            for capability in capabilities:
+                for kernel, rows in ((KERNELS[0], False), (KERNELS[0], True), (KERNELS[1], False)):
+                    yield build(kernel, dtype, n_features, rows=rows, capability=capability)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the builds as a table or, with --json, as a list of records."""
+    parser = argparse.ArgumentParser(
+        prog="python -m logreg_kernels.fused_cuda_build",
+        description="Compile fused-cuda ahead of time, without a GPU.",
+    )
+    parser.add_argument("--dtype", action="append", choices=DTYPES, help="default: both")
+    parser.add_argument("-d", "--n-features", action="append", type=int, help="width of X")
+    parser.add_argument("--capability", action="append", type=int, help="80, 90, ...")
+    parser.add_argument("--json", action="store_true", help="all fields, PTX included")
+    options = parser.parse_args(arguments)
+    builds: list[dict[str, Any]] = []
+    try:
+        for built in build_all(
+            options.dtype or DTYPES,
+            options.n_features or WIDTHS,
+            options.capability or CAPABILITIES,
+        ):
+            if not (builds or options.json):
+                print(_TABLE.format(*_HEADINGS))
+            builds.append(dataclasses.asdict(built))
+            if not options.json:
+                cells = [str(value) for name, value in builds[-1].items() if name != "ptx"]
+                print(_TABLE.format(*cells), flush=True)
+        if not builds:
+            raise ValueError(f"no dtype takes more than {max_features('float32')} columns")
+    except (ImportError, RuntimeError, ValueError) as error:
+        print(f"fused_cuda_build: {error}", file=sys.stderr)
+        return 2
+    if options.json:
+        print(json.dumps(builds))
+    return 0
+
+
+def _specialisation(
+    function: Any, dtype: DType, constants: dict[str, int | None]
+) -> tuple[dict[str, str], dict[tuple[int], list[list[Any]]]]:
+    """Signature and attributes as Triton's launcher derives them from the arguments.
+
+    Tensors of torch's own allocation lie at multiples of 16 bytes, and the compiler is told so,
+    unless the decorator says not to look.
+    """
+    element = {"float32": "*fp32", "float64": "*fp64"}[dtype]
+    types = {"sign": "*i8", "rows": "*i64", **dict.fromkeys(("n_rows", "n_samples"), "i32")}
+    types["n_programs"] = "i32"
+    signature: dict[str, str] = {}
+    attributes: dict[tuple[int], list[list[Any]]] = {}
+    for index, parameter in enumerate(function.params):
+        name = parameter.name
+        signature[name] = "constexpr" if name in constants else types.get(name, element)
+        looked_at = not (parameter.do_not_specialize or parameter.do_not_specialize_on_alignment)
+        if looked_at and signature[name].startswith("*"):
+            attributes[(index,)] = [["tt.divisibility", 16]]
+    return signature, attributes
+
+
+def _resource_usage(cubin: bytes, cuobjdump: str) -> dict[str, int]:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "kernel.cubin"
+        path.write_bytes(cubin)
+        command = [cuobjdump, "--dump-resource-usage", str(path)]
+        report = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return {name: int(count) for name, count in re.findall(r"\b(REG|STACK|LOCAL):(\d+)", report)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+"""Settings of every test session."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import Phase, settings
+
+# No deadline: the first call of a kernel compiles, and Triton's interpreter is slow. In CI the
+# same examples every time, so that a failure there belongs to the change under test.
+# No phase "explain": it traces every line, and an interpreted kernel then takes minutes to fail.
+PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
+settings.register_profile("exploring", deadline=None, phases=PHASES)
+settings.register_profile("deterministic", deadline=None, phases=PHASES, derandomize=True)
+settings.load_profile("deterministic" if os.environ.get("CI") else "exploring")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Without a CUDA device, test the CUDA kernels through Triton's interpreter."""
+    if config.getoption("benchmark_only", default=False):
+        return  # an interpreted kernel must never be timed
+    import torch
+
+    if not torch.cuda.is_available():
+        # Triton reads this where a kernel is decorated, so before logreg_kernels is imported:
+        # by the test modules, which pytest collects later.
+        os.environ.setdefault("TRITON_INTERPRET", "1")

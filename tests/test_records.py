@@ -1,0 +1,427 @@
+"""Records on disk are whole or not there; results give them as the contract's data frames."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.errors import InputError
+from bench.records import SCHEMA_VERSION, TARGETS, Record, RecordStore, digest, latest
+from bench.results import Results
+
+NAN, INF = float("nan"), float("inf")
+
+SAMPLES: dict[str, list[Any]] = {
+    "step": [0, 1, 2],
+    "elapsed_s": [0.0, 1e-3, 2.5e-3],
+    "oracle_calls": [0, 1, 3],
+    "passes": [0.0, 1.0, 3.0],
+    "f": [0.69, 0.5, 0.4],
+    "gap": [0.3, 0.1, 1e-9],
+}
+
+RUN = Record(
+    kind="convergence",
+    key="0123456789abcdef",
+    problem="iris",
+    kernel="numpy",
+    optimizer="adam:lr=0.1",
+    device="cpu",
+    dtype="float64",
+    seed=0,
+    status="converged",
+    message="",
+    score={"gap": 1e-9, "run_s": 0.25, "steps": 2, "time_to_1e-1_s": 1e-3, "time_to_1e-6_s": None},
+    samples=SAMPLES,
+    problem_facts={"n_samples": 100, "n_features": 4, "l2": 0.0, "exists": True, "reason": "µ ≥ 0"},
+    environment={"machine": "m1", "cpu": "Some CPU", "gpus": []},
+    suite="quick",
+    created="2024-01-01T00:00:00+00:00",
+)
+TIMING = replace(
+    RUN,
+    kind="kernel",
+    optimizer="",
+    status="ok",
+    score={"setup_s": 0.1, "timed_beside": "numpy, torch-autograd"},
+    samples={"seconds_per_call": [1e-5, 2e-5]},
+)
+UNAVAILABLE = replace(RUN, status="unavailable", message="no GPU", score={}, samples={})
+
+
+def line(record: Record, **changed: Any) -> bytes:
+    """A record as a line of the file, with fields changed to whatever."""
+    return json.dumps(asdict(record) | changed).encode() + b"\n"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RecordStore:
+    return RecordStore(tmp_path / "not" / "there" / "yet")
+
+
+# ------------------------------------------------------------------------------ write and read
+
+
+def test_no_file_is_no_records(store: RecordStore) -> None:
+    assert store.read() == []
+    assert not store.path.parent.exists()
+
+
+def test_what_is_appended_is_read_back_in_order(store: RecordStore) -> None:
+    written = [RUN, TIMING, UNAVAILABLE, replace(RUN, message='two\nlines, "quotes", é, \u2028')]
+    store.append(written[:1])
+    store.append(written[1:])
+    assert store.read() == written
+    assert store.path.name == "records.jsonl"
+    assert store.path.read_bytes().count(b"\n") == len(written)
+
+
+def test_each_line_is_an_object_of_standard_json(store: RecordStore) -> None:
+    store.append([RUN, TIMING])
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    for text in store.path.read_text().splitlines():
+        fields = json.loads(text, parse_constant=refuse)
+        assert set(fields) == set(asdict(RUN))
+        assert fields["schema_version"] == SCHEMA_VERSION == 1
+
+
+def test_nan_and_infinity_become_null_wherever_they_stand(store: RecordStore) -> None:
+    store.append(
+        [
+            replace(
+                RUN,
+                score={"gap": NAN, "run_s": INF, "f": -INF, "steps": 3},
+                samples=SAMPLES | {"f": [1.0, NAN, INF]},
+                problem_facts={"gap_bound": INF, "nested": {"deep": [(NAN,)]}},
+            )
+        ]
+    )
+    (found,) = store.read()
+    assert found.score == {"gap": None, "run_s": None, "f": None, "steps": 3}
+    assert found.samples == SAMPLES | {"f": [1.0, None, None]}
+    assert found.problem_facts == {"gap_bound": None, "nested": {"deep": [[None]]}}
+    assert not any(word in store.path.read_text() for word in ("NaN", "Infinity"))
+
+
+@given(
+    st.lists(st.floats(allow_nan=False, allow_infinity=False)),
+    st.lists(st.integers(-(2**63), 2**63)),
+    st.text(st.characters(exclude_categories=["Cs"])),
+)
+def test_numbers_and_text_come_back_exactly(
+    floats: list[float], whole: list[int], text: str
+) -> None:
+    samples = {"seconds_per_call": floats, "whole": whole}
+    written = replace(TIMING, message=text, score={"timed_beside": text}, samples=samples)
+    with tempfile.TemporaryDirectory() as folder:
+        store = RecordStore(Path(folder))
+        store.append([written])
+        assert store.read() == [written]
+
+
+# --------------------------------------------------------------------------- an unfinished line
+
+
+@pytest.fixture
+def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+def check_cut(store: RecordStore, records: list[Record], content: bytes, cut: int) -> None:
+    """Of a file cut off after `cut` bytes every whole line is read, and kept by an append."""
+    store.path.write_bytes(content[:cut])
+    whole = content[:cut].count(b"\n")
+    assert_same(store.read(), records[:whole])
+    store.append([UNAVAILABLE, TIMING])
+    assert_same(store.read(), [*records[:whole], UNAVAILABLE, TIMING])
+    kept = content[: content[:cut].rfind(b"\n") + 1]
+    assert_same(store.path.read_bytes(), kept + line(UNAVAILABLE) + line(TIMING))
+
+
+def assert_same(found: Any, expected: Any) -> None:
+    """Plain equality: pytest would take minutes to explain how such long values differ."""
+    same = found == expected
+    assert same
+
+
+def test_a_file_cut_off_at_any_byte_loses_no_whole_record(tmp_path: Path, no_fsync: None) -> None:
+    store, records = RecordStore(tmp_path), [UNAVAILABLE, replace(UNAVAILABLE, seed=1)]
+    content = b"".join(map(line, records))
+    store.append(records)
+    assert store.path.read_bytes() == content
+    for cut in range(len(content) + 1):
+        check_cut(store, records, content, cut)
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_long_lines_cut_off_anywhere(data: st.DataObject) -> None:
+    """Lines of several blocks of the backward search, 64 KiB each."""
+    lengths = data.draw(st.lists(st.integers(0, 200_000), min_size=1, max_size=4), label="lengths")
+    records = [replace(RUN, message="x" * length) for length in lengths]
+    content = b"".join(map(line, records))
+    cut = data.draw(st.integers(0, len(content)), label="cut")
+    with tempfile.TemporaryDirectory() as folder:
+        check_cut(RecordStore(Path(folder)), records, content, cut)
+
+
+@pytest.mark.parametrize("before", [65535, 65536, 65537, 131072])
+def test_unfinished_line_of_about_a_block(tmp_path: Path, no_fsync: None, before: int) -> None:
+    content = line(RUN) + b"x" * before
+    check_cut(RecordStore(tmp_path), [RUN], content, len(content))
+
+
+# --------------------------------------------------------------------------- all at once or none
+
+
+def test_several_records_are_one_write(store: RecordStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    writes: list[bytes] = []
+    plain_open = Path.open
+
+    class Counted(io.FileIO):
+        def write(self, data: Any) -> int:
+            writes.append(bytes(data))
+            return super().write(data)
+
+    def counted_open(path: Path, mode: str = "r", *rest: Any, **named: Any) -> Any:
+        if mode == "ab":
+            return io.BufferedWriter(Counted(path, mode))
+        return plain_open(path, mode, *rest, **named)
+
+    monkeypatch.setattr(Path, "open", counted_open)
+    store.append([RUN, TIMING])
+    store.append(replace(RUN, seed=seed, message="x" * 50_000) for seed in range(5))
+    assert [data.count(b"\n") for data in writes] == [2, 5]
+    assert len(store.read()) == 7
+
+
+def test_nothing_is_written_if_one_of_them_cannot_be(store: RecordStore) -> None:
+    bad = replace(RUN, score={"gap": object()})
+    with pytest.raises(TypeError):
+        store.append([RUN, bad])
+    assert not store.path.exists()
+    store.append([RUN])
+    before = store.path.read_bytes()
+    with pytest.raises(TypeError):
+        store.append([RUN, TIMING, bad])
+    assert store.path.read_bytes() == before
+
+
+def test_records_reach_the_disk(store: RecordStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_size))
+    store.append([RUN])
+    assert synced == [store.path.stat().st_size]
+
+
+# ------------------------------------------------------------------------------ what is refused
+
+NOT_RECORDS = {
+    "garbage": bytes(range(128, 256)).replace(b"\n", b""),
+    "words": b"hello",
+    "cut off": line(RUN)[:-20],
+    "null": b"null",
+    "number": b"3",
+    "text": b'"record"',
+    "list": b"[1, 2]",
+    "no version": b"{}",
+    "space": b"   ",
+    "deeply nested": b"[" * 100_000,
+    "field missing": json.dumps({k: v for k, v in asdict(RUN).items() if k != "key"}).encode(),
+    "field too many": line(RUN, colour="red")[:-1],
+}
+# As parsed, but not of the types that all readers rely on.
+WRONG_TYPES: dict[str, dict[str, Any]] = {
+    "key": {"key": [1]},
+    "problem": {"problem": ["iris"]},
+    "status": {"status": None},
+    "kind": {"kind": "something else"},
+    "seed": {"seed": "zero"},
+    "score": {"score": None},
+    "score a list": {"score": []},
+    "score of text": {"score": {"gap": "small"}},
+    "samples": {"samples": None},
+    "samples not lists": {"samples": dict.fromkeys(SAMPLES, 1.0)},
+    "samples of text": {"samples": SAMPLES | {"f": ["a", "b", "c"]}},
+    "samples of unequal length": {"samples": SAMPLES | {"f": [1.0]}},
+    "samples without a column": {"samples": {"step": [0]}},
+    "facts": {"problem_facts": None},
+    "environment": {"environment": None},
+    "environment without machine": {"environment": {}},
+    "kernel times beside nothing": {"kind": "kernel", "samples": {"seconds_per_call": [1.0]}},
+}
+BAD_LINES = NOT_RECORDS | {k: line(RUN, **changed)[:-1] for k, changed in WRONG_TYPES.items()}
+
+
+@pytest.mark.parametrize("case", BAD_LINES)
+def test_a_line_that_is_no_record_is_named(store: RecordStore, case: str) -> None:
+    store.append([RUN, TIMING])
+    content = line(RUN) + line(TIMING) + BAD_LINES[case] + b"\n" + line(UNAVAILABLE)
+    store.path.write_bytes(content)
+    with pytest.raises(InputError) as refusal:
+        store.read()
+    message = str(refusal.value)
+    assert str(store.path) in message
+    assert "line 3" in message
+    assert "\n" not in message
+    assert store.path.read_bytes() == content
+
+
+@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, 0, None, "1"])
+def test_another_schema_version_is_refused(store: RecordStore, version: Any) -> None:
+    store.append([RUN])
+    # Whatever its other fields are: a newer version may have other ones.
+    with store.path.open("ab") as stream:
+        stream.write(json.dumps({"schema_version": version, "new": 1}).encode() + b"\n")
+    with pytest.raises(InputError, match=f"line 2 .*version {version}.* reads {SCHEMA_VERSION}"):
+        store.read()
+
+
+# ---------------------------------------------------------------------------- latest and digest
+
+
+def test_latest_keeps_the_last_of_each_cell_in_first_order() -> None:
+    a, b = RUN, replace(RUN, seed=1)
+    newer = replace(a, key="new code", status="budget", created="later", suite="full")
+    assert latest([a, b, newer]) == [newer, b]
+    assert latest([]) == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"problem": "digits"},
+        {"kernel": "torch-autograd"},
+        {"optimizer": "adam"},
+        {"device": "cuda"},
+        {"dtype": "float32"},
+        {"seed": 1},
+        {"kind": "kernel"},
+        {"score": {"timed_beside": "numpy"}},
+    ],
+)
+def test_cells_that_differ_in_what_they_measure_are_both_kept(other: dict[str, Any]) -> None:
+    assert len(latest([RUN, replace(RUN, **other), RUN])) == 2
+
+
+def test_digest_depends_on_every_part_and_its_place() -> None:
+    parts: list[tuple[Any, ...]] = [(), (1,), ("1",), (1, 2), (2, 1), ([1, 2],), (None,), ("",)]
+    assert len({digest(*part) for part in parts}) == len(parts)
+    assert digest(1, {"a": 1, "b": 2}) == digest(1, {"b": 2, "a": 1})
+
+
+# -------------------------------------------------------------------------------------- results
+
+CELL = ["problem", "kernel", "optimizer", "device", "dtype", "seed"]
+TRIPLES = [
+    name
+    for k in range(1, 11)
+    for name in (f"time_to_1e-{k}_s", f"passes_to_1e-{k}", f"calls_to_1e-{k}")
+]
+NUMBERS = [
+    *("gap", "relative_gap", "f", "run_s", "setup_s", "transfer_s", "compile_s"),
+    *("steps", "oracle_calls", "passes", "test_nll", "test_accuracy", "label_agreement"),
+    *TRIPLES,
+]
+EMPTY = Results(())
+
+
+def numeric(frame: pd.DataFrame, names: list[str]) -> bool:
+    return all(pd.api.types.is_numeric_dtype(frame[name]) for name in names)
+
+
+def test_targets_are_the_contracts() -> None:
+    assert list(TARGETS) == [f"1e-{k}" for k in range(1, 11)]
+    assert list(TARGETS.values()) == [pytest.approx(10.0**-k, rel=1e-15) for k in range(1, 11)]
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        EMPTY,
+        Results((TIMING,)),
+        Results((UNAVAILABLE,)),
+        Results((RUN,)),
+        Results((RUN, TIMING, UNAVAILABLE)),
+    ],
+)
+def test_scores_have_the_contracts_columns(results: Results) -> None:
+    frame = results.scores()
+    assert set(frame.columns) >= {*CELL, "status", "message", *NUMBERS}
+    assert frame.columns.is_unique
+    assert numeric(frame, ["seed", *NUMBERS])
+    assert len(frame) == sum(record.kind == "convergence" for record in results.records)
+
+
+def test_scores_are_a_row_a_cell_and_a_miss_is_missing() -> None:
+    hit = {f"time_to_1e-{k}_s": 0.5 * k for k in (1, 2)} | {"calls_to_1e-1": 7, "gap": 1e-3}
+    runs = (RUN, replace(RUN, seed=1, status="diverged", score=hit), UNAVAILABLE)
+    frame = Results(runs).scores()
+    assert frame["seed"].tolist() == [0, 1, 0]
+    assert frame["status"].tolist() == ["converged", "diverged", "unavailable"]
+    assert frame["message"].tolist() == ["", "", "no GPU"]
+    assert frame["gap"].tolist()[:2] == [1e-9, 1e-3]
+    second, third = frame.iloc[1], frame.iloc[2]
+    assert (second["time_to_1e-1_s"], second["time_to_1e-2_s"]) == (0.5, 1.0)
+    assert second["calls_to_1e-1"] == 7
+    assert second[[name for name in NUMBERS if name not in hit]].isna().all()
+    assert third[NUMBERS].isna().all()
+
+
+def test_scores_from_disk_are_those_from_memory(store: RecordStore) -> None:
+    records = (RUN, UNAVAILABLE, TIMING)
+    store.append(records)
+    pd.testing.assert_frame_equal(Results(tuple(store.read())).scores(), Results(records).scores())
+    pd.testing.assert_frame_equal(Results(tuple(store.read())).curves(), Results(records).curves())
+
+
+@pytest.mark.parametrize("results", [EMPTY, Results((TIMING, UNAVAILABLE)), Results((RUN, TIMING))])
+def test_curves_have_the_contracts_columns(results: Results) -> None:
+    frame = results.curves()
+    assert set(frame.columns) >= {*CELL, *SAMPLES}
+    assert frame.columns.is_unique
+    assert numeric(frame, ["seed", *SAMPLES])
+
+
+def test_curves_are_a_row_a_snapshot() -> None:
+    unproved = replace(RUN, seed=1, samples=SAMPLES | {"gap": [None] * 3, "f": [0.5, None, 1.0]})
+    frame = Results((RUN, UNAVAILABLE, unproved, TIMING)).curves()
+    assert frame["seed"].tolist() == [0, 0, 0, 1, 1, 1]
+    assert frame["elapsed_s"].tolist() == SAMPLES["elapsed_s"] * 2
+    assert frame["gap"].tolist()[:3] == SAMPLES["gap"]
+    assert frame["gap"].isna().tolist() == [False] * 3 + [True] * 3
+    assert frame["f"].isna().tolist() == [False] * 4 + [True, False]
+
+
+def test_kernel_times_are_a_row_a_sample() -> None:
+    failed = replace(
+        TIMING, kernel="x", status="failed", score={}, samples={"seconds_per_call": []}
+    )
+    frame = Results((RUN, TIMING, failed)).kernel_times()
+    assert frame["seconds_per_call"].tolist() == [1e-5, 2e-5]
+    assert frame["sample"].tolist() == [0, 1]
+    assert set(frame["timed_beside"]) == {"numpy, torch-autograd"}
+    assert list(EMPTY.kernel_times().columns) == list(frame.columns)
+
+
+def test_problems_are_a_row_a_problem() -> None:
+    unknown = replace(RUN, problem="other", problem_facts={"exists": None, "l2": 0.5})
+    frame = Results((RUN, TIMING, unknown)).problems()
+    assert frame["problem"].tolist() == ["iris", "other"]
+    assert frame["exists"].tolist() == [True, None]
+    assert frame["exists"][0] is True
+    assert frame["l2"].tolist() == [0.0, 0.5]
+    assert list(EMPTY.problems().columns) == list(frame.columns)
