@@ -59,13 +59,21 @@ def run(
     from bench.suites.definitions import Suite
     from bench.suites.run import run_suite
 
+    for name, several in (
+        ("problems", problems),
+        ("optimizers", optimizers),
+        ("kernels", kernels),
+        ("devices", devices),
+    ):
+        if isinstance(several, str):
+            raise InputError(f"{name} must be a list; got {several!r}: use [{several!r}]")
     suite = Suite(
         name="custom",
         problems=tuple(problems),
         optimizers=tuple(optimizers),
         kernels=tuple(kernels),
         devices=tuple(devices),
-        dtypes=(dtype,),
+        dtypes=(_dtype_name(dtype),),
         seeds=seeds,
         budget=Budget(passes=passes, seconds=seconds),
         kernel_samples=0,
@@ -81,7 +89,20 @@ def optimum(problem: str | Problem) -> Optimum:
     Raises:
         InputError: no such problem.
     """
-    from bench.problems import load_problem
+    from bench.problems import Problem, load_problem
     from bench.score.optimum import solve
 
-    return solve(load_problem(problem) if isinstance(problem, str) else problem)
+    if isinstance(problem, str):
+        return solve(load_problem(problem))
+    if not isinstance(problem, Problem):
+        raise InputError(f"a problem is a spec or a Problem; got {problem!r}")
+    return solve(problem)
+
+
+def _dtype_name(dtype: object) -> str:
+    from logreg_kernels.validation import check_dtype
+
+    try:
+        return check_dtype(dtype)
+    except ValueError as error:
+        raise InputError(str(error)) from None

@@ -89,7 +89,8 @@ def check_label_values(y: Array, n_samples: int, name: str = "y") -> NDArray[np.
     if raw.shape != (n_samples,):
         hint = "use y.ravel()" if raw.size == n_samples else "pass the labels of these rows"
         raise ValueError(
-            f"{name} must have one label per row of X, shape ({n_samples},); got {raw.shape}: {hint}"
+            f"{name} must have one label per row of X, shape ({n_samples},); "
+            f"got {raw.shape}: {hint}"
         )
     classes = np.unique(raw)
     if not np.isin(classes, (0, 1)).all():

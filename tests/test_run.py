@@ -141,6 +141,11 @@ def test_a_problem_and_an_optimizer_of_the_users_own() -> None:
         ({"devices": ["meta"]}, "no clock here is known to be right"),
         ({"dtype": "float16"}, "float32, float64"),
         ({"seeds": 0}, "seeds must be at least 1"),
+        ({"seeds": "3"}, "seeds must be an integer"),
+        ({"problems": "iris"}, r"problems must be a list; got 'iris'"),
+        ({"problems": [None]}, "a problem is a spec or a Problem; got None"),
+        ({"optimizers": [3]}, "an optimizer is a spec or has a run method; got 3"),
+        ({"devices": ["cpu:7"]}, "torch knows no device 'cpu:7'"),
         ({"passes": 0}, "budget must be above 0"),
     ],
 )

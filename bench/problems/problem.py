@@ -80,6 +80,9 @@ class Problem:
         return digest.hexdigest()
 
     def _freeze(self, name: str, array: NDArray[Any]) -> None:
-        frozen = array.view()
+        # The fingerprint must stay true: memory that the caller could still write is copied.
+        theirs = getattr(self, name)
+        shared = isinstance(theirs, np.ndarray) and np.may_share_memory(array, theirs)
+        frozen = array.copy() if shared and theirs.flags.writeable else array.view()
         frozen.flags.writeable = False
         object.__setattr__(self, name, frozen)

@@ -118,7 +118,7 @@ def _target_figure(times: pd.DataFrame, styles: dict[str, tuple[str, str]]) -> F
                 panel.plot([low, high], [height_at] * 2, color=colour, lw=2.5, alpha=0.5)
                 panel.plot(median, height_at, marker, color=colour, ms=6)
             if not pd.isna(row["relative_gap"]) and pd.isna(row[f"time_to_{SHOWN_TARGETS[-1]}_s"]):
-                note = f"ends at {row['relative_gap']:.0e}"
+                note = f"ends at a gap of {row['relative_gap']:.0e}"
                 panel.annotate(
                     note,
                     (1.0, height_at),

@@ -95,5 +95,5 @@ SUITES: Mapping[str, Suite] = MappingProxyType(
 def named_suite(name: str) -> Suite:
     """The suite of that name; raises InputError where there is none."""
     if name not in SUITES:
-        raise InputError(specs.unknown("suite", name, SUITES))
+        raise InputError(specs.unknown("suite", name, [*SUITES, "notebook"]))
     return SUITES[name]

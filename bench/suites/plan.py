@@ -177,13 +177,22 @@ def _places(suite: Suite) -> list[tuple[str, str, str | None]]:
 
 
 def _check(suite: Suite) -> None:
+    for problem in suite.problems:
+        if not isinstance(problem, str | Problem):
+            raise InputError(f"a problem is a spec or a Problem; got {problem!r}")
+    for optimizer in suite.optimizers:
+        if not isinstance(optimizer, str) and not hasattr(optimizer, "run"):
+            raise InputError(f"an optimizer is a spec or has a run method; got {optimizer!r}")
     for kernel in suite.kernels:
         if kernel not in KERNELS:
             raise InputError(specs.unknown("kernel", kernel, KERNELS))
     for device in suite.devices:
         try:
-            clock_for(str(torch.device(device)))
-        except RuntimeError:
+            parsed = str(torch.device(device))
+            clock_for(parsed)
+            if parsed.startswith("cpu:"):
+                raise RuntimeError  # torch takes it for "cpu"
+        except (RuntimeError, TypeError):
             raise InputError(f"torch knows no device {device!r}: use cpu, cuda, cuda:1") from None
         except ValueError as error:
             raise InputError(str(error)) from None
@@ -192,6 +201,8 @@ def _check(suite: Suite) -> None:
             check_dtype(dtype)
         except ValueError as error:
             raise InputError(str(error)) from None
+    if not isinstance(suite.seeds, int):
+        raise InputError(f"seeds must be an integer; got {suite.seeds!r}")
     if suite.seeds < 1:
         raise InputError(f"seeds must be at least 1; got {suite.seeds}")
     if not (suite.budget.passes > 0 and suite.budget.seconds > 0):

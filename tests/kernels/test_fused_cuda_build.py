@@ -1,0 +1,124 @@
+"""`fused-cuda` compiled ahead of time for sm_80 and sm_90, which takes no GPU."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from logreg_kernels.fused_cuda import block_shape, max_features
+from logreg_kernels.fused_cuda_build import CAPABILITIES, WIDTHS, build, main
+from logreg_kernels.fused_cuda_build import KERNELS as DEVICE_FUNCTIONS
+from logreg_kernels.validation import DTYPES
+
+MODULE = "logreg_kernels.fused_cuda_build"
+
+
+def run_module(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`python -m` it, compiling unless `environment` says otherwise: this session may interpret."""
+    kept = {name: text for name, text in os.environ.items() if name != "TRITON_INTERPRET"}
+    command = [sys.executable, "-m", MODULE, *arguments]
+    return subprocess.run(command, env=kept | environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def builds() -> list[dict[str, Any]]:
+    """Every shipped device function, compiled for sm_80 and sm_90: about half a minute."""
+    if importlib.util.find_spec("triton") is None:
+        pytest.skip("Triton is not installed")
+    done = run_module("--json")
+    assert done.returncode == 0, done.stderr
+    records: list[dict[str, Any]] = json.loads(done.stdout)
+    return records
+
+
+def label(built: dict[str, Any]) -> str:
+    return " ".join(str(value) for name, value in built.items() if name != "ptx")
+
+
+def test_every_variant_is_built(builds: list[dict[str, Any]]) -> None:
+    found = {tuple(b[k] for k in ("dtype", "n_features", "capability")) for b in builds}
+    expected = {
+        (dtype, d, capability)
+        for dtype in DTYPES
+        for d in WIDTHS
+        for capability in CAPABILITIES
+        if d <= max_features(dtype)
+    }
+    assert found == expected
+    assert {4, 31, 54, 100, 784, 4096} <= {d for _, d, _ in found}
+    assert len(builds) == 3 * len(expected)
+    assert {b["kernel"] for b in builds} == set(DEVICE_FUNCTIONS)
+    assert {f".target sm_{b['capability']}" in b["ptx"] for b in builds} == {True}
+
+
+def test_no_build_spills_a_register(builds: list[dict[str, Any]]) -> None:
+    assert [label(b) for b in builds if b["spilled_bytes"]] == []
+    assert all(b["registers"] > 0 for b in builds)
+
+
+def test_as_many_programs_are_resident_as_the_launch_counts_on(
+    builds: list[dict[str, Any]],
+) -> None:
+    for built in builds:
+        if built["kernel"] == "nll_and_grad_partials":
+            block = block_shape(built["n_features"], built["dtype"])
+            allocated = -(-built["registers"] // 8) * 8 * 32 * block.num_warps
+            assert allocated * block.resident_programs <= 1 << 16, label(built)
+            assert built["shared_bytes"] * block.resident_programs <= 100 << 10, label(built)
+
+
+def test_no_build_has_an_atomic(builds: list[dict[str, Any]]) -> None:
+    atomic = re.compile(r"^\s*(?:@!?%\w+\s+)?(?:atom|red)\.", re.MULTILINE)
+    assert atomic.search("\t@%p1 atom.global.add.f32 %f1, [%rd1], %f2;")
+    assert [label(b) for b in builds if atomic.search(b["ptx"])] == []
+
+
+def test_loads_of_aligned_rows_are_16_bytes_wide(builds: list[dict[str, Any]]) -> None:
+    wide = re.compile(r"ld\.global\.(?:v4\.b32|v2\.b64)")
+    for built in builds:
+        aligned = built["n_features"] * np.dtype(built["dtype"]).itemsize % 16 == 0
+        if built["kernel"] == "nll_and_grad_partials" and aligned and built["n_features"] > 4:
+            chunks = block_shape(built["n_features"], built["dtype"]).chunks
+            assert len(wide.findall(built["ptx"])) >= chunks, label(built)
+
+
+def test_the_table_has_a_line_a_build(builds: list[dict[str, Any]]) -> None:
+    done = run_module("-d", "54", "--dtype", "float32", "--capability", "90")
+    headings, *lines = done.stdout.splitlines()
+    assert headings.split()[-3:] == ["registers", "spills_bytes", "shared_bytes"]
+    expected = [
+        str(b["registers"])
+        for b in builds
+        if (b["n_features"], b["dtype"], b["capability"]) == (54, "float32", 90)
+    ]
+    assert [line.split()[-3] for line in lines] == expected
+
+
+def test_under_the_interpreter_it_says_what_to_unset() -> None:
+    if importlib.util.find_spec("triton") is None:
+        pytest.skip("Triton is not installed")
+    done = run_module("-d", "4", TRITON_INTERPRET="1")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        "fused_cuda_build: Triton's interpreter is on: unset TRITON_INTERPRET to compile"
+    ]
+
+
+def test_a_width_that_no_dtype_takes_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-d", "16385"]) == 2
+    assert "more than 16384 columns" in capsys.readouterr().err
+
+
+def test_bad_arguments_are_refused() -> None:
+    with pytest.raises(ValueError, match="no kernel 'nll'; there are nll_and_grad_partials, "):
+        build("nll", "float32", 4)
+    with pytest.raises(ValueError, match=r"in 1 \.\.\. 8192 in float64; got 0"):
+        build("reduce_partials", "float64", 0)

@@ -1,0 +1,48 @@
+"""What the reference can do beyond the contract."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from variants import random_case
+
+from logreg_kernels import numpy_kernel
+from logreg_kernels.numpy_kernel import NumpyKernel, NumpyObjective
+from logreg_kernels.validation import DTYPES, DType
+
+each_dtype = pytest.mark.parametrize("dtype", DTYPES)
+
+
+def bind_numpy(X: np.ndarray, y: np.ndarray, dtype: DType, l2: float = 0.1) -> NumpyObjective:
+    return NumpyKernel().bind(X.astype(dtype), y.astype(dtype), l2=l2, device="cpu", dtype=dtype)
+
+
+@each_dtype
+@pytest.mark.parametrize("block_logits", [1, 7, 64, 1 << 18])
+def test_batches_in_blocks_of_rows(
+    dtype: DType, block_logits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numpy_kernel, "_BLOCK_LOGITS", block_logits)
+    case = random_case(33, 7, dtype)
+    objective = bind_numpy(case.X, case.y, dtype)
+    W = np.random.default_rng(1).standard_normal((5, 7)).astype(dtype)
+    values, grads = objective.value_and_grad_batch(W)
+    singles = [objective.value_and_grad(w) for w in W]
+    close = {"rtol": 0, "atol": 16 * np.finfo(dtype).eps}
+    np.testing.assert_allclose(values, [value for value, _ in singles], **close)
+    np.testing.assert_allclose(grads, [grad for _, grad in singles], **close)
+    np.testing.assert_array_equal(objective.value_batch(W), values)
+
+
+@each_dtype
+def test_values_of_a_batch_alone(dtype: DType) -> None:
+    case = random_case(1025, 7, dtype)
+    objective = bind_numpy(case.X, case.y, dtype)
+    W = np.random.default_rng(1).standard_normal((400, 7)).astype(dtype)  # two blocks of rows
+    assert W.shape[0] * objective.n_samples > numpy_kernel._BLOCK_LOGITS
+    values = objective.value_batch(W)
+    assert values.shape == (400,)
+    assert values.dtype == dtype
+    np.testing.assert_array_equal(values, objective.value_and_grad_batch(W)[0])
+    with pytest.raises(ValueError, match="W must have shape"):
+        objective.value_batch(W[0])

@@ -1,0 +1,100 @@
+"""Every kernel in every dtype on every device of this machine: what the contract suite runs on.
+
+A test that is marked `each_variant` gets a new kernel for free. A variant that can't run here is
+skipped with the kernel's own reason, and for nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from logreg_kernels import KERNELS, Objective, bind
+from logreg_kernels.validation import DTYPES
+
+DEVICES = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+# Built on torch's own loss, since that is what people write: (1 - y) z - logsigmoid(z), and
+# sigmoid(z) - y for its gradient, cancel in the tails. Every other kernel is exact there.
+WITH_THE_LOSS_OF_TORCH = frozenset({"torch-autograd"})
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One kernel, on one device, in one dtype."""
+
+    kernel: str
+    device: str
+    dtype: str
+
+    def __str__(self) -> str:
+        return f"{self.kernel}-{self.device}-{self.dtype}"
+
+    @property
+    def eps(self) -> float:
+        """Distance from 1 to the next number in this dtype."""
+        return float(np.finfo(self.dtype).eps)
+
+    def near_zero(self, logit: float) -> float:
+        """What a loss or its slope of (nearly) 0 may be off by, absolutely, at this logit."""
+        if self.kernel in WITH_THE_LOSS_OF_TORCH:
+            return 2 * self.eps * max(1.0, abs(logit))
+        return float(np.finfo(self.dtype).tiny)
+
+    @property
+    def unavailable(self) -> str | None:
+        """The kernel's own reason why it can't run here."""
+        return KERNELS[self.kernel].unavailable(self.device)
+
+    def bind(self, X: Any, y: Any, l2: float = 0.0) -> Objective:
+        """`logreg_kernels.bind` with this kernel, device and dtype."""
+        return bind(self.kernel, X, y, l2=l2, device=self.device, dtype=self.dtype)
+
+
+VARIANTS = tuple(
+    Variant(kernel, device, dtype) for kernel in KERNELS for device in DEVICES for dtype in DTYPES
+)
+
+
+def each(variants: Sequence[Variant]) -> pytest.MarkDecorator:
+    """Parametrize a test by `variant`."""
+    params = []
+    for variant in variants:
+        reason = variant.unavailable
+        marks = [] if reason is None else [pytest.mark.skip(reason=reason)]
+        params.append(pytest.param(variant, id=str(variant), marks=marks))
+    return pytest.mark.parametrize("variant", params)
+
+
+each_variant = each(VARIANTS)
+each_variant_on_cpu = each([v for v in VARIANTS if v.device == "cpu"])
+each_float64_variant = each([v for v in VARIANTS if v.dtype == "float64"])
+
+
+@dataclass(frozen=True)
+class Case:
+    """Data with both classes, and coefficients, all of them exact in the dtype asked for."""
+
+    X: NDArray[Any]
+    y: NDArray[np.intp]
+    w: NDArray[Any]
+
+
+def random_case(n: int, d: int, dtype: str, seed: int = 0, w_scale: float = 1.0) -> Case:
+    """Normal X and w, labels by a coin; n >= 2, and the first two rows differ in their label."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(2, size=n)
+    y[1] = 1 - y[0]
+    X = rng.standard_normal((n, d)).astype(dtype)
+    w = (w_scale * rng.standard_normal(d)).astype(dtype)
+    return Case(X=X, y=y, w=w)
+
+
+def to_numpy(array: Any) -> NDArray[Any]:
+    """A kernel's result on the host; a copy."""
+    return np.array(array.cpu().numpy() if isinstance(array, torch.Tensor) else array)
