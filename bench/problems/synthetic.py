@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import expit
 
-from bench.problems.problem import Matrix, Problem
+from bench.problems.problem import Labels, Matrix, Problem
 
 _MOST_BYTES = 1 << 40
 _SIGNAL = 2.0  # standard deviation of the true logits: neither a coin toss nor separable
@@ -62,7 +62,8 @@ def synthetic(
     return Problem(name, (U * s) @ V.T, y, l2, X_test=(U_test * s) @ V.T, y_test=y_test)
 
 
-def _labels(logits: Matrix, noise: float, rng: np.random.Generator) -> np.ndarray:
+def _labels(logits: Matrix, noise: float, rng: np.random.Generator) -> Labels:
     y = rng.random(logits.size) < expit(logits)
     flipped = rng.random(logits.size) < noise
-    return (y ^ flipped).astype(np.intp)
+    labels: Labels = (y ^ flipped).astype(np.intp)
+    return labels
