@@ -115,12 +115,12 @@ class FusedCuda:
 
     def unavailable(self, device: str = "cpu") -> str | None:
         """None on a CUDA device, or on "cpu" under Triton's interpreter; else why not."""
-        if not _triton_installed():
-            return "Triton is not installed: pip install 'logreg-bench[test]' on Linux x86-64"
         reason = device_unavailable(device)
         if reason is not None:
             return reason
         kind = torch.device(device).type
+        if kind == "cuda" and not _triton_installed():
+            return "Triton is not installed: pip install 'logreg-bench[test]' on Linux x86-64"
         if kind == "cuda" or (kind == "cpu" and self.interpreted):
             return None
         return (

@@ -1,7 +1,7 @@
 """The contract: which kernels there are, and how they say that they can't run.
 
 The rest of it is in test_contract_values.py (what they compute), test_contract_calls.py (how they
-are called) and test_contract_input.py (what they take and refuse).
+are called), test_contract_input.py (what they take and refuse) and test_contract_hessian.py.
 """
 
 from __future__ import annotations

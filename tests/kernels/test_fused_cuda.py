@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from variants import VARIANTS, Variant, each, random_case, to_numpy
 
-from logreg_kernels import KERNELS, bind
+from logreg_kernels import KERNELS, bind, fused_cuda
 from logreg_kernels.fused_cuda import (
     FusedCuda,
     FusedCudaObjective,
@@ -223,14 +223,24 @@ print(json.dumps([imported, *answers]))
 """
 
 
-def test_without_triton_it_says_how_to_install_it() -> None:
+def test_without_triton_it_says_what_is_missing_first() -> None:
     # A None in sys.modules is how Python remembers that an import must fail.
     code = ASK.format(before="sys.modules['triton'] = None")
     _, on_cpu, elsewhere, interpreted = json.loads(run_python(code, TRITON_INTERPRET="1"))
-    assert "Triton is not installed" in on_cpu
-    assert "logreg-bench[test]" in on_cpu
-    assert elsewhere == on_cpu
+    assert "needs a CUDA device" in on_cpu  # which no installation would bring
+    assert "no-such-device" in elsewhere
     assert interpreted is False
+
+
+def test_on_a_cuda_device_without_triton_it_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fused_cuda, "device_unavailable", lambda device: None)
+    monkeypatch.setattr(fused_cuda, "_triton_installed", lambda: False)
+    reason = fused_cuda.FusedCuda().unavailable("cuda")
+    assert reason is not None
+    assert "Triton is not installed" in reason
+    assert "logreg-bench[test]" in reason
 
 
 @needs_triton
