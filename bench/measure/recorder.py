@@ -135,19 +135,25 @@ class Recorder:
         )
 
     def _snapshot(self) -> None:
-        w = self._last_w
-        copy = w.detach().clone() if hasattr(w, "detach") else w.copy()
         self._snapshots.append(
             (
                 self._step,
                 self._clock.stamp(),
                 self._objective.oracle_calls,
                 self._objective.rows_read,
-                copy,
+                _copy(self._last_w),
             )
         )
         spacing = 1 if self._step < _EVERY_STEP_UNTIL else int(self._step * _SPACING)
         self._next = self._step + spacing
+
+
+def _copy(w: Any) -> Any:
+    """A copy of `w` on its own device, without waiting for it."""
+    if not hasattr(w, "detach"):
+        return w.copy()
+    # On a CPU NumPy's copy takes half the time of torch's, cold as it is between two steps.
+    return w.detach().numpy().copy() if w.device.type == "cpu" else w.detach().clone()
 
 
 def to_float64(w: Any) -> NDArray[np.float64]:

@@ -24,18 +24,16 @@ class RecorderCost:
 
     Args:
         recorded_s, bare_s: one entry a round; the two of a round ran one after the other.
+        inside_s: seconds inside the recorder's own calls, one entry a round of further runs.
         steps: of each run.
         snapshots: copies of w that the recorder kept in a run.
-        snapshot_s: seconds of one snapshot, measured by itself.
-        step_s: seconds of one step that keeps no snapshot, and of one counted oracle call.
     """
 
     recorded_s: tuple[float, ...]
     bare_s: tuple[float, ...]
+    inside_s: tuple[float, ...]
     steps: int
     snapshots: int
-    snapshot_s: float
-    step_s: float
 
     @property
     def ratios(self) -> NDArray[np.float64]:
@@ -54,10 +52,9 @@ class RecorderCost:
         return float(low), float(high)
 
     @property
-    def computed_fraction(self) -> float:
-        """The parts' own times, added up, over the median bare run: free of the runs' noise."""
-        spent = self.snapshots * self.snapshot_s + self.steps * self.step_s
-        return spent / float(np.median(self.bare_s))
+    def inside_fraction(self) -> float:
+        """Time inside the recorder over the median bare run: free of the runs' own noise."""
+        return float(np.median(self.inside_s) / np.median(self.bare_s))
 
 
 def recorder_cost(
@@ -69,8 +66,8 @@ def recorder_cost(
     """
     objective = bind_and_verify(problem, kernel, "cpu", "float64").objective
     budget = Budget(passes=passes, seconds=3600.0)
-    steps, snapshots, _ = _recorded(objective, optimizer, budget)
-    recorded, bare = [], []
+    steps, snapshots, *_ = _recorded(objective, optimizer, budget)
+    recorded, bare, inside = [], [], []
     for round_number in range(rounds):
         order = (True, False) if round_number % 2 == 0 else (False, True)
         for with_recorder in order:
@@ -78,23 +75,42 @@ def recorder_cost(
                 recorded.append(_recorded(objective, optimizer, budget)[2])
             else:
                 bare.append(_bare(objective, optimizer, steps))
-    snapshot_s, step_s = _parts(objective)
-    return RecorderCost(tuple(recorded), tuple(bare), steps, snapshots, snapshot_s, step_s)
+        inside.append(_recorded(objective, optimizer, budget, stopwatch=True)[3])
+    return RecorderCost(tuple(recorded), tuple(bare), tuple(inside), steps, snapshots)
 
 
-def _recorded(objective: Objective, optimizer: Optimizer, budget: Budget) -> tuple[int, int, float]:
-    """(steps, snapshots, seconds) of a run as every cell is run."""
+class _Stopwatch:
+    """The recorder with the time spent in its calls; its own cost is not part of it."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self.inside_s = 0.0
+
+    def on_step(self, w: object) -> None:
+        start = time.perf_counter()
+        try:
+            self._recorder.on_step(w)
+        finally:
+            self.inside_s += time.perf_counter() - start
+
+
+def _recorded(
+    objective: Objective, optimizer: Optimizer, budget: Budget, *, stopwatch: bool = False
+) -> tuple[int, int, float, float]:
+    """(steps, snapshots, seconds, seconds inside the recorder) of a run as every cell is run."""
     w = objective.as_coefficients(np.zeros(objective.n_features))
     counting = CountingObjective(objective)
     recorder = Recorder(counting, clock_for("cpu"), budget)
+    watch = _Stopwatch(recorder)
+    on_step = watch.on_step if stopwatch else recorder.on_step
     with no_garbage_collection():
         start = time.perf_counter()
         recorder.start(w)
         with suppress(BudgetSpent):
-            optimizer.run(counting, w, np.random.default_rng(0), recorder.on_step)
+            optimizer.run(counting, w, np.random.default_rng(0), on_step)
         elapsed = time.perf_counter() - start
     trace = recorder.finish("budget")
-    return int(trace.step[-1]), len(trace.step), elapsed
+    return int(trace.step[-1]), len(trace.step), elapsed, watch.inside_s
 
 
 def _bare(objective: Objective, optimizer: Optimizer, steps: int) -> float:
@@ -113,31 +129,3 @@ def _bare(objective: Objective, optimizer: Optimizer, steps: int) -> float:
         with suppress(BudgetSpent):
             optimizer.run(objective, w, np.random.default_rng(0), on_step)
         return time.perf_counter() - start
-
-
-def _parts(objective: Objective, repeats: int = 2_000) -> tuple[float, float]:
-    """Seconds of one snapshot, and of one step without."""
-    w = objective.as_coefficients(np.zeros(objective.n_features))
-
-    class Nothing:
-        n_samples = 1
-
-        def value_and_grad(self, w: object, rows: object = None) -> tuple[object, object]:
-            return None, None
-
-    counting = CountingObjective(Nothing())  # type: ignore[arg-type]  # only called, never used
-    recorder = Recorder(counting, clock_for("cpu"), Budget(passes=1e18, seconds=3600.0))
-    recorder.start(w)
-    with no_garbage_collection():
-        start = time.perf_counter()
-        for _ in range(32):
-            recorder.on_step(w)
-        snapshot_s = (time.perf_counter() - start) / 32
-        for _ in range(repeats * 16):
-            recorder.on_step(w)  # by now snapshots are hundreds of steps apart
-        start = time.perf_counter()
-        for _ in range(repeats):
-            counting.value_and_grad(w)
-            recorder.on_step(w)
-        step_s = (time.perf_counter() - start) / repeats
-    return snapshot_s, step_s
