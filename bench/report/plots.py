@@ -133,7 +133,7 @@ def _target_figure(times: pd.DataFrame, styles: dict[str, tuple[str, str]]) -> F
         panel.set_ylim(-0.7, len(best) - 0.3)
         panel.set(xscale="log", title=str(problem), xlabel="time")
         low_end, high_end = panel.get_xlim()
-        panel.set_xlim(low_end, high_end * (high_end / low_end) ** 0.3)  # room for the notes
+        panel.set_xlim(low_end, high_end * (high_end / low_end) ** 0.55)  # room for the notes
         _time_axis(panel)
         panel.grid(axis="y", visible=False)
     for marker, target in zip("osD", SHOWN_TARGETS, strict=True):
