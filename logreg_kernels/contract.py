@@ -1,9 +1,12 @@
 """What a kernel is, and what it returns when it is bound to data.
 
-    f(w) = 1/n sum_i nll_i(x_i . w) + l2/2 ||w||^2                (nats, mean over rows)
+    f(W) = 1/n sum_i nll_i(W x_i) + l2/2 ||W||^2                  (nats, mean over rows)
 
-    nll_i = softplus(z_i) - y_i z_i,    grad = 1/n X^T (sigmoid(z) - y) + l2 w
+    binary:   z = X w,    nll_i = softplus(z_i) - y_i z_i,    grad = 1/n X^T (sigmoid(z) - y) + l2 w
+    softmax:  Z = X W^T,  nll_i = logsumexp(Z_i) - Z_i[y_i],  grad = 1/n (P - Y)^T X + l2 W,
+              with P = softmax(Z) row by row, and Y the labels one-hot
 
+Two classes are fitted by one w, shape (d,); c > 2 classes by W, shape (c, d).
 A kernel may evaluate this in any way that meets the contract tests.
 """
 
@@ -20,6 +23,7 @@ Array: TypeAlias = Any
 
 DType: TypeAlias = Literal["float32", "float64"]
 FloatMatrix: TypeAlias = NDArray[np.floating[Any]]
+Labels: TypeAlias = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,13 @@ class BindTimes:
 
 
 class Objective(Protocol):
-    """A kernel bound to data that already lies on its device, ready to be called."""
+    """A kernel bound to data that already lies on its device, ready to be called.
+
+    Two more methods are optional, and optimizers that call them say so in `needs`:
+
+        hvp(w, v)     H(w) v, of w's shape
+        hessian(w)    H(w), shape (p, p): p = d, or p = c d for W flattened row by row
+    """
 
     @property
     def kernel(self) -> str:
@@ -58,6 +68,10 @@ class Objective(Protocol):
         """Columns of X."""
 
     @property
+    def coefficient_shape(self) -> tuple[int, ...]:
+        """Shape of w and of the gradient: (d,) for two classes, (c, d) for more."""
+
+    @property
     def bind_times(self) -> BindTimes:
         """What `bind` spent on transfer and on compilation; zero where it did neither."""
 
@@ -65,19 +79,23 @@ class Objective(Protocol):
         """Mean NLL and its gradient over all rows, or over `rows` only (a mini-batch).
 
         Args:
-            w: coefficients, shape (d,).
+            w: coefficients, of `coefficient_shape`.
             rows: row indices, shape (m,), m >= 1; an index may repeat. None means all rows.
 
         Returns:
-            value: 0-d, nats.  grad: shape (d,). Both in the kernel's library, on its device.
+            value: 0-d, nats.  grad: of w's shape. Both in the kernel's library, on its device.
 
         Raises:
-            ValueError: w is not of shape (d,), or rows is empty or not one-dimensional.
+            ValueError: w is of another shape, or rows is empty or not one-dimensional.
             TypeError: rows are not integers.
         """
 
     def value_and_grad_batch(self, W: Array) -> tuple[Array, Array]:
-        """Values (k,) and gradients (k, d) of k independent models W (k, d)."""
+        """Values (k,) and gradients (k, d) of k independent models W (k, d); two classes only.
+
+        Raises:
+            ValueError: W is of another shape, or there are more than two classes.
+        """
 
     def as_coefficients(self, w: Array) -> Array:
         """Put `w` into the kernel's library, dtype and device (a new array)."""
@@ -99,11 +117,15 @@ class Kernel(Protocol):
     def unavailable(self, device: str = "cpu") -> str | None:
         """None if it can run on `device` here and now, else the reason in words."""
 
-    def bind(
-        self, X: FloatMatrix, y: FloatMatrix, *, l2: float, device: str, dtype: DType
-    ) -> Objective:
+    def bind(self, X: FloatMatrix, y: Labels, *, l2: float, device: str, dtype: DType) -> Objective:
         """Place checked data on the device.
 
-        `X` is (n, d), row-contiguous, of type `dtype` and finite; `y` is (n,), of the same type,
-        each 0 or 1. Users call `logreg_kernels.bind`, which checks that.
+        `X` is (n, d), row-contiguous, of type `dtype` and finite; `y` is (n,), integers
+        0 ... c - 1, each of them present. Users call `logreg_kernels.bind`, which checks that.
         """
+
+
+def coefficient_shape(y: Labels, n_features: int) -> tuple[int, ...]:
+    """(d,) for labels 0 and 1, (c, d) for labels 0 ... c - 1 with c > 2."""
+    n_classes = int(y.max()) + 1
+    return (n_features,) if n_classes <= 2 else (n_classes, n_features)

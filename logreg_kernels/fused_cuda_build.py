@@ -1,13 +1,15 @@
 """Ahead-of-time builds of `fused-cuda`: registers, spills and PTX, on a machine without a GPU.
 
-python -m logreg_kernels.fused_cuda_build                      a table, at typical widths
+python -m logreg_kernels.fused_cuda_build                      a table, at typical shapes
 python -m logreg_kernels.fused_cuda_build -d 54 -d 300 --json  other widths; with the PTX
+python -m logreg_kernels.fused_cuda_build -c 10 -d 54          ten classes
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import re
 import subprocess
@@ -19,16 +21,29 @@ from pathlib import Path
 from typing import Any
 
 from logreg_kernels.contract import DType
-from logreg_kernels.fused_cuda import block_shape, max_features, reduction_shape
+from logreg_kernels.fused_cuda_launch import (
+    block_shape,
+    device_code,
+    max_coefficients,
+    max_features,
+    reduction_shape,
+)
 from logreg_kernels.validation import DTYPES
 
-KERNELS = ("nll_and_grad_partials", "reduce_partials")
+# Device function -> its module.
+KERNELS = {
+    "nll_and_grad_partials": "fused_cuda_triton",
+    "softmax_partials": "fused_cuda_softmax_triton",
+    "reduce_partials": "fused_cuda_triton",
+}
 WIDTHS = (1, 4, 31, 54, 100, 784, 4096, 8192, 16384)
+# (classes, width): softmax_partials is compiled for the width alone, the reduction for both.
+SHAPES = (*((2, d) for d in WIDTHS), (3, 4), (3, 13), (10, 64), (1000, 784))
 CAPABILITIES = (80, 90)
 
-_TABLE = "{:<22} {:<8} {:>6} {:>5} {:>6} {:>5} {:>9} {:>12} {:>12}"
+_TABLE = "{:<22} {:<8} {:>5} {:>6} {:>5} {:>6} {:>5} {:>9} {:>12} {:>12}"
 _HEADINGS = (
-    *("kernel", "dtype", "d", "rows", "target", "warps"),
+    *("kernel", "dtype", "c", "d", "rows", "target", "warps"),
     *("registers", "spills_bytes", "shared_bytes"),
 )
 
@@ -39,6 +54,7 @@ class KernelBuild:
 
     kernel: str
     dtype: DType
+    n_classes: int
     n_features: int
     rows: bool
     capability: int
@@ -53,7 +69,13 @@ class KernelBuild:
 
 
 def build(
-    kernel: str, dtype: DType, n_features: int, *, rows: bool = False, capability: int = 90
+    kernel: str,
+    dtype: DType,
+    n_features: int,
+    *,
+    n_classes: int = 2,
+    rows: bool = False,
+    capability: int = 90,
 ) -> KernelBuild:
     """Compile one device function as a launch on such a GPU would.
 
@@ -61,12 +83,13 @@ def build(
         kernel: one of `KERNELS`.
         dtype: of X, w, value and gradient.
         n_features: d.
+        n_classes: c. 2 is for `nll_and_grad_partials`, more is for `softmax_partials`.
         rows: with row indices; `reduce_partials` has no such variant.
         capability: of the device, times ten: 80 is an A100, 90 an H100 or H200.
     Raises:
         ImportError: Triton is not installed.
         RuntimeError: TRITON_INTERPRET is set, which leaves nothing to compile.
-        ValueError: no such kernel, or n_features is out of its range.
+        ValueError: no such kernel, or n_features or n_classes is out of its range.
     """
     if kernel not in KERNELS:
         raise ValueError(f"no kernel {kernel!r}; there are {', '.join(KERNELS)}")
@@ -74,25 +97,30 @@ def build(
         raise ValueError(
             f"n_features must be in 1 ... {max_features(dtype)} in {dtype}; got {n_features}"
         )
+    n_coefficients = n_features * (n_classes if n_classes > 2 else 1)
+    if n_classes < 2 or n_coefficients > max_coefficients(dtype):
+        most = max_coefficients(dtype) // n_features
+        raise ValueError(
+            f"n_classes must be in 2 ... {most} at d = {n_features} in {dtype}; got {n_classes}"
+        )
     # Here, so that --help, and an error in one line, don't need Triton.
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from logreg_kernels import fused_cuda_triton
-
-    if fused_cuda_triton.INTERPRETED:
+    if device_code().INTERPRETED:
         raise RuntimeError("Triton's interpreter is on: unset TRITON_INTERPRET to compile")
     options: dict[str, Any] = {"enable_fp_fusion": True}
-    constants: dict[str, int | None] = {"N_FEATURES": n_features}
-    if kernel == "nll_and_grad_partials":
+    constants: dict[str, int | None]
+    if kernel != "reduce_partials":
         block = block_shape(n_features, dtype)
         options |= {"num_warps": block.num_warps, "maxnreg": block.max_registers}
-        constants |= {"CHUNKS": block.chunks, "BLOCK_N": block.rows}
+        constants = {"N_FEATURES": n_features, "CHUNKS": block.chunks, "BLOCK_N": block.rows}
         constants |= {"BLOCK_K": block.chunk_columns} | ({} if rows else {"rows": None})
     else:
-        constants["BLOCK_P"], constants["BLOCK_K"] = reduction_shape(n_features, dtype)
-    function = getattr(fused_cuda_triton, kernel)
+        block_p, block_k = reduction_shape(n_coefficients, dtype)
+        constants = {"N_COEFFICIENTS": n_coefficients, "BLOCK_P": block_p, "BLOCK_K": block_k}
+    function = getattr(device_code(KERNELS[kernel]), kernel)
     signature, attributes = _specialisation(function, dtype, constants)
     compiled = triton.compile(
         ASTSource(function, signature, constants, attributes),
@@ -103,6 +131,7 @@ def build(
     return KernelBuild(
         kernel=kernel,
         dtype=dtype,
+        n_classes=n_classes,
         n_features=n_features,
         rows=rows,
         capability=capability,
@@ -116,17 +145,20 @@ def build(
 
 def build_all(
     dtypes: Sequence[DType] = DTYPES,
-    widths: Sequence[int] = WIDTHS,
+    shapes: Sequence[tuple[int, int]] = SHAPES,
     capabilities: Sequence[int] = CAPABILITIES,
 ) -> Iterator[KernelBuild]:
-    """Both device functions, with and without row indices, at each width that a dtype allows."""
-    for dtype in dtypes:
-        for n_features in widths:
-            if n_features > max_features(dtype):
-                continue
-            for capability in capabilities:
-                for kernel, rows in ((KERNELS[0], False), (KERNELS[0], True), (KERNELS[1], False)):
-                    yield build(kernel, dtype, n_features, rows=rows, capability=capability)
+    """What evaluations launch, with and without row indices, at each shape (c, d) with room."""
+    for dtype, (n_classes, n_features), capability in itertools.product(
+        dtypes, shapes, capabilities
+    ):
+        if n_features > max_features(dtype):
+            continue
+        partials = "nll_and_grad_partials" if n_classes == 2 else "softmax_partials"
+        for kernel, rows in ((partials, False), (partials, True), ("reduce_partials", False)):
+            yield build(
+                kernel, dtype, n_features, n_classes=n_classes, rows=rows, capability=capability
+            )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -137,16 +169,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--dtype", action="append", choices=DTYPES, help="default: both")
     parser.add_argument("-d", "--n-features", action="append", type=int, help="width of X")
+    parser.add_argument("-c", "--n-classes", action="append", type=int, help="default: 2")
     parser.add_argument("--capability", action="append", type=int, help="80, 90, ...")
     parser.add_argument("--json", action="store_true", help="all fields, PTX included")
     options = parser.parse_args(arguments)
+    shapes: Sequence[tuple[int, int]] = SHAPES
+    if options.n_features or options.n_classes:
+        shapes = [*itertools.product(options.n_classes or [2], options.n_features or WIDTHS)]
     builds: list[dict[str, Any]] = []
     try:
-        for built in build_all(
-            options.dtype or DTYPES,
-            options.n_features or WIDTHS,
-            options.capability or CAPABILITIES,
-        ):
+        for built in build_all(options.dtype or DTYPES, shapes, options.capability or CAPABILITIES):
             if not (builds or options.json):
                 print(_TABLE.format(*_HEADINGS))
             builds.append(dataclasses.asdict(built))
@@ -172,8 +204,8 @@ def _specialisation(
     unless the decorator says not to look.
     """
     element = {"float32": "*fp32", "float64": "*fp64"}[dtype]
-    types = {"sign": "*i8", "rows": "*i64", **dict.fromkeys(("n_rows", "n_samples"), "i32")}
-    types["n_programs"] = "i32"
+    types = {"sign": "*i8", "label": "*i32", "rows": "*i64"}
+    types |= dict.fromkeys(("n_rows", "n_samples", "n_classes", "n_programs"), "i32")
     signature: dict[str, str] = {}
     attributes: dict[tuple[int], list[list[Any]]] = {}
     for index, parameter in enumerate(function.params):

@@ -46,26 +46,86 @@ def exp_of_negative(x):
 
 
 @triton.jit
+def log1p_and_reciprocal(e):
+    """log1p(e) and 1 / (1 + e) for e >= 0, to rounding; NaN at NaN.
+
+        log1p(e) = log(u) + (e - (u - 1)) / u,   u = 1 + e as rounded
+
+    Plain log(1 + e) loses e: at e = 5e-17 it is 0. Here u - 1 and the difference are exact, and
+    what u has lost comes back to first order, to rounding thus.
+
+    Source: GNU Scientific Library, sys/log1p.c.
+    """
+    u = 1 + e
+    reciprocal = 1 / u
+    return tl.log(u) + (e - (u - 1)) * reciprocal, reciprocal
+
+
+@triton.jit
 def nll_and_residual(margin, sign):
     """nll = softplus(-m) and dnll/dz = -s sigmoid(-m) at margins m = s z, s = +-1.
 
         e = exp(-|m|),   nll = max(-m, 0) + log1p(e),   sigmoid(-m) = (e if m >= 0 else 1) / (1 + e)
-        log1p(e) = log(u) + (e - (u - 1)) / u,          u = 1 + e as rounded
-
-    Plain log(1 + e) loses e: at m = 37.5, where e = 5e-17, it is 0. Here u - 1 and the
-    difference are exact, and what u has lost comes back to first order, to rounding thus.
 
     Args:
         margin, sign: shape (BLOCK_N,).
     Returns:
         nll, residual: shape (BLOCK_N,); finite at any finite margin, NaN at NaN.
-    Source: GNU Scientific Library, sys/log1p.c, for log1p.
     """
     e = exp_of_negative(-tl.abs(margin))
-    u = 1 + e
-    reciprocal = 1 / u
-    nll = tl.maximum(-margin, 0) + (tl.log(u) + (e - (u - 1)) * reciprocal)
+    log1p_e, reciprocal = log1p_and_reciprocal(e)
+    nll = tl.maximum(-margin, 0) + log1p_e
     return nll, -sign * (tl.where(margin >= 0, e, 1) * reciprocal)
+
+
+@triton.jit
+def block_rows(start, rows, n_rows, n_samples, BLOCK_N: tl.constexpr):
+    """Which rows of X the block at `start` has.
+
+    Args:
+        start: position of the block's first row, int64.
+        rows, n_rows, n_samples: as `nll_and_grad_partials` takes them.
+    Returns:
+        row: int64 index into X, -1 where there is nothing to read.
+        live: whether the position is below n_rows.
+        known: whether the index is in 0 ... n_samples - 1; as `live` without `rows`.
+        All of shape (BLOCK_N,).
+    """
+    row = start + tl.arange(0, BLOCK_N).to(tl.int64)
+    live = row < n_rows
+    known = live
+    if rows is not None:
+        row = tl.load(rows + row, mask=live, other=0)
+        known = (row >= 0) & (row < n_samples)
+    return tl.where(live & known, row, -1), live, known
+
+
+@triton.jit
+def load_tile(
+    X,
+    row,
+    N_FEATURES: tl.constexpr,
+    CHUNKS: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+):
+    """Rows `row` (BLOCK_N,) of X as a tile (CHUNKS, BLOCK_N, BLOCK_K); 0 beyond d and at row -1.
+
+    It is loaded as (CHUNKS, BLOCK_N * BLOCK_K), where only one axis is contiguous. As three axes
+    Triton 3.6 would hand out lanes along the chunks before the rows, and spill.
+    """
+    chunk = tl.arange(0, CHUNKS) * BLOCK_K
+    flat_column = chunk[:, None] + (tl.arange(0, BLOCK_N * BLOCK_K) % BLOCK_K)[None, :]
+    flat_row = tl.broadcast_to(row[:, None], (BLOCK_N, BLOCK_K))
+    # With the hint the loads are up to 16 bytes wide in Triton 3.6, too, which does not see
+    # through a reshape that BLOCK_K neighbours are one row.
+    flat_row = tl.max_constancy(tl.reshape(flat_row, (BLOCK_N * BLOCK_K,)), [BLOCK_K])
+    tile = tl.load(
+        X + (flat_row * N_FEATURES)[None, :] + flat_column,
+        mask=(flat_row >= 0)[None, :] & (flat_column < N_FEATURES),
+        other=0,
+    )
+    return tl.reshape(tile, (CHUNKS, BLOCK_N, BLOCK_K))
 
 
 # A row count of 1 or one divisible by 16 must not start a compilation in mid-run, and neither
@@ -119,10 +179,6 @@ def nll_and_grad_partials(
     column = chunk[:, None, None] + within[None, None, :]
     w_tile = tl.load(w + column, mask=column < N_FEATURES, other=0)
     dtype = w_tile.dtype
-    offset = tl.arange(0, BLOCK_N).to(tl.int64)
-    # The tile is loaded as (CHUNKS, BLOCK_N * BLOCK_K), where only one axis is contiguous. As
-    # three axes Triton 3.6 would hand out lanes along the chunks before the rows, and spill.
-    flat_column = chunk[:, None] + (tl.arange(0, BLOCK_N * BLOCK_K) % BLOCK_K)[None, :]
 
     nll_sums = tl.zeros((BLOCK_N,), dtype)
     grad_sums = tl.zeros((CHUNKS, BLOCK_N, BLOCK_K), dtype)
@@ -130,23 +186,8 @@ def nll_and_grad_partials(
     # `while` throughout: the interpreter of Triton 3.6 can't make a range of device integers
     # under NumPy 2.4. Compiled, both are the same loop.
     while start < n_rows:
-        row = start + offset
-        live = row < n_rows
-        known = live
-        if rows is not None:
-            row = tl.load(rows + row, mask=live, other=0)
-            known = (row >= 0) & (row < n_samples)
-        row = tl.where(live & known, row, -1)
-        flat_row = tl.broadcast_to(row[:, None], (BLOCK_N, BLOCK_K))
-        # With the hint the loads are up to 16 bytes wide in Triton 3.6, too, which does not see
-        # through a reshape that BLOCK_K neighbours are one row.
-        flat_row = tl.max_constancy(tl.reshape(flat_row, (BLOCK_N * BLOCK_K,)), [BLOCK_K])
-        tile = tl.load(
-            X + (flat_row * N_FEATURES)[None, :] + flat_column,
-            mask=(flat_row >= 0)[None, :] & (flat_column < N_FEATURES),
-            other=0,
-        )
-        tile = tl.reshape(tile, (CHUNKS, BLOCK_N, BLOCK_K))
+        row, live, known = block_rows(start, rows, n_rows, n_samples, BLOCK_N)
+        tile = load_tile(X, row, N_FEATURES, CHUNKS, BLOCK_N, BLOCK_K)
         s = tl.load(sign + row, mask=row >= 0, other=0).to(dtype)
         margin = s * tl.sum(tl.sum(tile * w_tile, axis=0), axis=1)
         nll, residual = nll_and_residual(margin, s)
@@ -175,26 +216,26 @@ def reduce_partials(
     grad,
     n_rows,
     n_programs,
-    N_FEATURES: tl.constexpr,
+    N_COEFFICIENTS: tl.constexpr,
     BLOCK_P: tl.constexpr,
     BLOCK_K: tl.constexpr,
 ):
-    """f and its gradient from the partial sums; launched with ceil(d / BLOCK_K) + 1 programs.
+    """f and its gradient from the partial sums; launched with ceil(m / BLOCK_K) + 1 programs.
 
-        value = 1/n_rows sum_p partials[P d + p] + l2/2 ||w||^2       (the last program)
+        value = 1/n_rows sum_p partials[P m + p] + l2/2 ||w||^2       (the last program)
         grad  = 1/n_rows sum_p partials[p, :]    + l2 w               (BLOCK_K columns each)
 
     Args:
-        partials: as `nll_and_grad_partials` leaves them, shape (P (N_FEATURES + 1),).
-        w: coefficients, shape (N_FEATURES,).
+        partials: shape (P (N_COEFFICIENTS + 1),).
+        w: coefficients, N_COEFFICIENTS of them.
         l2: penalty, shape (1,). In memory, since Triton passes a Python float as float32.
         value: written, 0-d.
-        grad: written, shape (N_FEATURES,).
+        grad: written, as many.
         n_rows: rows that were summed over.
         n_programs: P.
-        N_FEATURES: d.
+        N_COEFFICIENTS: m, which is d for two classes and c d for more.
         BLOCK_P, BLOCK_K: the tile, partials by columns; powers of two.
-    Traffic: P (d + 1) itemsize bytes, most of them still in L2; writes (d + 1) itemsize.
+    Traffic: P (m + 1) itemsize bytes, most of them still in L2; writes (m + 1) itemsize.
     """
     dtype = partials.dtype.element_ty
     count = n_rows.to(dtype)
@@ -208,12 +249,12 @@ def reduce_partials(
         while start < n_programs:
             p = start + lanes
             nll_sums += tl.load(
-                partials + n_programs * N_FEATURES + p, mask=p < n_programs, other=0
+                partials + n_programs * N_COEFFICIENTS + p, mask=p < n_programs, other=0
             )
             start += BLOCK_P * BLOCK_K
-        for start in range(0, N_FEATURES, BLOCK_P * BLOCK_K):
+        for start in range(0, N_COEFFICIENTS, BLOCK_P * BLOCK_K):
             j = start + lanes
-            coefficients = tl.load(w + j, mask=j < N_FEATURES, other=0)
+            coefficients = tl.load(w + j, mask=j < N_COEFFICIENTS, other=0)
             squares += coefficients * coefficients
         nll = tl.sum(nll_sums, axis=0) / count
         # Where there is no penalty, 0 times an overflown ||w||^2 must not be NaN.
@@ -221,13 +262,13 @@ def reduce_partials(
         tl.store(value, nll + ridge)
     else:
         column = tl.program_id(0) * BLOCK_K + tl.arange(0, BLOCK_K)
-        is_feature = column < N_FEATURES
+        is_feature = column < N_COEFFICIENTS
         sums = tl.zeros((BLOCK_P, BLOCK_K), dtype)
         start = 0
         while start < n_programs:
             p = (start + tl.arange(0, BLOCK_P))[:, None]
             sums += tl.load(
-                partials + p * N_FEATURES + column[None, :],
+                partials + p * N_COEFFICIENTS + column[None, :],
                 mask=(p < n_programs) & is_feature[None, :],
                 other=0,
             )

@@ -27,12 +27,15 @@ def bind(
 ) -> Objective:
     """Check the data, place it on a device, and return the objective that evaluates
 
-        f(w) = 1/n sum_i [softplus(z_i) - y_i z_i] + l2/2 ||w||^2,   z = X w
+        f(w) = 1/n sum_i [softplus(z_i) - y_i z_i] + l2/2 ||w||^2,            z = X w
+        f(W) = 1/n sum_i [logsumexp(Z_i) - Z_i[y_i]] + l2/2 ||W||^2,          Z = X W^T
+
+    the first for two classes with w (d,), the second for c > 2 classes with W (c, d).
 
     Args:
         name: a key of `KERNELS`.
         X: design matrix, shape (n, d); anything NumPy reads, or a torch tensor.
-        y: labels in {0, 1}, shape (n,).
+        y: labels in {0, 1}, or in {0, ..., c - 1}, shape (n,).
         l2: penalty >= 0.
         device: "cpu", "cuda", "cuda:1", ... in torch's words.
         dtype: "float32" or "float64".
@@ -51,5 +54,5 @@ def bind(
     checked_dtype = check_dtype(dtype)
     penalty = check_l2(l2, checked_dtype)
     matrix = check_matrix(X, checked_dtype)
-    labels = check_labels(y, matrix.shape[0]).astype(checked_dtype)
+    labels = check_labels(y, matrix.shape[0])
     return kernel.bind(matrix, labels, l2=penalty, device=device, dtype=checked_dtype)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from logreg_kernels.contract import Array, BindTimes, DType, FloatMatrix
+from logreg_kernels.contract import (
+    Array,
+    BindTimes,
+    DType,
+    FloatMatrix,
+    Labels,
+    coefficient_shape,
+)
+from logreg_kernels.torch_data import TorchData
 from logreg_kernels.torch_devices import (
     TORCH_DTYPES,
     as_indices,
@@ -19,12 +25,15 @@ from logreg_kernels.torch_devices import (
     place,
     synchronize,
 )
-from logreg_kernels.validation import check_coefficients, check_models
+from logreg_kernels.validation import check_models
 
 
 @dataclass(frozen=True)
 class TorchAutograd:
-    """BCE-with-logits and `backward()`: the baseline every fused kernel must beat."""
+    """torch's own loss of the logits, and `backward()`: the baseline every fused kernel must beat.
+
+    BCE-with-logits for two classes, cross-entropy for more.
+    """
 
     name: str = "torch-autograd"
 
@@ -33,11 +42,14 @@ class TorchAutograd:
         return device_unavailable(device)
 
     def bind(
-        self, X: FloatMatrix, y: FloatMatrix, *, l2: float, device: str, dtype: DType
+        self, X: FloatMatrix, y: Labels, *, l2: float, device: str, dtype: DType
     ) -> TorchAutogradObjective:
         """Share the data with torch on a CPU; transfer it elsewhere."""
         start = time.perf_counter()
-        X_placed, y_placed = place(X, device), place(y, device)
+        shape = coefficient_shape(y, X.shape[1])
+        # The loss of two classes takes its labels as numbers, that of more as indices.
+        X_placed = place(X, device)
+        y_placed = place(y.astype(dtype) if len(shape) == 1 else y, device)
         synchronize(device)
         return TorchAutogradObjective(
             X=X_placed,
@@ -45,61 +57,45 @@ class TorchAutograd:
             l2=l2,
             device=device,
             dtype=dtype,
+            coefficient_shape=shape,
+            kernel=self.name,
             bind_times=BindTimes(transfer_s=time.perf_counter() - start),
         )
 
 
-@dataclass(frozen=True)
-class TorchAutogradObjective:
+@dataclass(frozen=True, kw_only=True)
+class TorchAutogradObjective(TorchData):
     """f and its gradient by reverse-mode differentiation of torch's own loss.
 
     Its accuracy is torch's, too: binary_cross_entropy_with_logits is (1 - y) z - logsigmoid(z),
     which cancels at y = 0 and z << 0 (0 instead of 5.2e-17 at z = -37.5), as its gradient
     sigmoid(z) - y does at y = 1 and z >> 0: errors of at most a few u max(1, |z|). The exact
-    softplus(-s z) takes as long; it is not what people write, and this is the baseline.
+    softplus(-s z) takes as long; it is not what people write, and this is the baseline. Its
+    cross_entropy, logsumexp(Z) - Z[y], and softmax(Z) - onehot(y) cancel in the same way.
 
     Traffic: X is read twice, once forward and once backward: 2 n d itemsize bytes.
     """
 
-    X: torch.Tensor
     y: torch.Tensor
-    l2: float
-    device: str
-    dtype: DType
-    kernel: str = "torch-autograd"
-    bind_times: BindTimes = field(default_factory=BindTimes)
-
-    @property
-    def n_samples(self) -> int:
-        """Rows of X."""
-        return int(self.X.shape[0])
-
-    @property
-    def n_features(self) -> int:
-        """Columns of X."""
-        return int(self.X.shape[1])
 
     def value_and_grad(
         self, w: Array, rows: Array | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """f(w) and its gradient; see `Objective.value_and_grad`."""
         leaf = self._leaf(w)
-        check_coefficients(leaf, (self.n_features,))
         X, y = self.X, self.y
         if rows is not None:
             rows = as_indices(rows, self.device)
             X, y = X[rows], y[rows]
         with torch.enable_grad():  # an optimizer may call from inside torch.no_grad()
-            loss = binary_cross_entropy_with_logits(X @ leaf, y)
-            if self.l2:
-                loss = loss + 0.5 * self.l2 * (leaf @ leaf)
+            loss = self._loss(leaf, X, y)
             loss.backward()
         return loss.detach(), leaf.grad  # type: ignore[return-value]  # backward() has set it
 
     def value_and_grad_batch(self, W: Array) -> tuple[torch.Tensor, torch.Tensor]:
         """k models in one forward and one backward pass over X."""
-        leaf = self._leaf(W)
-        check_models(leaf, self.n_features)
+        leaf = as_tensor(W, self.device, TORCH_DTYPES[self.dtype]).requires_grad_(True)
+        check_models(leaf, self.coefficient_shape)
         with torch.enable_grad():
             Z = self.X @ leaf.T
             y = self.y[:, None].expand_as(Z)
@@ -108,19 +104,45 @@ class TorchAutogradObjective:
             values.sum().backward()  # the models are independent: each row's gradient is its own
         return values.detach(), leaf.grad  # type: ignore[return-value]  # backward() has set it
 
-    def as_coefficients(self, w: Array) -> torch.Tensor:
-        """A copy of `w` on this objective's device."""
-        return as_tensor(w, self.device, TORCH_DTYPES[self.dtype]).clone()
+    def hvp(self, w: Array, v: Array) -> torch.Tensor:
+        """H(w) v by differentiating grad(w) . v: two passes forward and two backward."""
+        leaf, v = self._leaf(w), self.checked(v, "v")
+        with torch.enable_grad():
+            loss = self._loss(leaf, self.X, self.y)
+            (grad,) = torch.autograd.grad(loss, leaf, create_graph=True)
+            (product,) = torch.autograd.grad(grad, leaf, grad_outputs=v)
+        return product
 
-    def as_rows(self, rows: NDArray[np.intp]) -> torch.Tensor:
-        """The indices on the device."""
-        return as_indices(rows, self.device)
+    def hessian(self, w: Array) -> torch.Tensor:
+        """H by its formula, block by block; autograd would take p Hessian products.
 
-    def synchronize(self) -> None:
-        """Wait for the device."""
-        synchronize(self.device)
+        H_kl = 1/n X^T diag(p_k ([k = l] - p_l)) X + [k = l] l2 I,   shape (c d, c d)
+        """
+        Z = self.X @ self.checked(w).reshape(-1, self.n_features).T
+        n, c = Z.shape
+        if c == 1:  # two classes: p_1 and the p_0 that has no coefficients
+            Z = torch.cat([Z, torch.zeros_like(Z)], dim=1)
+        P = torch.softmax(Z, dim=1)
+        H = self.X.new_empty((c, self.n_features, c, self.n_features))
+        for k in range(c):
+            # Not 1 - p_k, which may round to 0 where p_k (1 - p_k) does not.
+            others = torch.cat([P[:, :k], P[:, k + 1 :]], dim=1).sum(dim=1)
+            H[k, :, k] = (self.X.T * (P[:, k] * others)) @ self.X / n
+            for j in range(k):
+                H[k, :, j] = (self.X.T * (-P[:, k] * P[:, j])) @ self.X / n
+                H[j, :, k] = H[k, :, j].T
+        H = H.reshape(c * self.n_features, -1)
+        H.diagonal().add_(self.l2)
+        return H
+
+    def _loss(self, w: torch.Tensor, X: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        if len(self.coefficient_shape) == 1:
+            loss = binary_cross_entropy_with_logits(X @ w, y)
+        else:
+            loss = cross_entropy(X @ w.T, y)
+        flat = w.flatten()
+        return loss + 0.5 * self.l2 * (flat @ flat) if self.l2 else loss
 
     def _leaf(self, w: Array) -> torch.Tensor:
         # A new leaf on shared memory: its gradient belongs to this call alone.
-        values = as_tensor(w, self.device, TORCH_DTYPES[self.dtype])
-        return values.detach().requires_grad_(True)
+        return self.checked(w).requires_grad_(True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from logreg_kernels.contract import Array, DType, FloatMatrix
+from logreg_kernels.contract import Array, DType
 from logreg_kernels.validation import check_rows
 
 TORCH_DTYPES: dict[DType, torch.dtype] = {"float32": torch.float32, "float64": torch.float64}
@@ -30,7 +32,7 @@ def device_unavailable(device: str) -> str | None:
     return None
 
 
-def place(array: FloatMatrix, device: str) -> torch.Tensor:
+def place(array: NDArray[Any], device: str) -> torch.Tensor:
     """The array as a tensor on `device`: shared memory on the CPU, one transfer elsewhere."""
     with warnings.catch_warnings():
         # Problems hand out read-only arrays, and torch has no read-only tensors. No kernel

@@ -7,7 +7,7 @@ from typing import Any, SupportsFloat
 import numpy as np
 from numpy.typing import NDArray
 
-from logreg_kernels.contract import Array, DType, FloatMatrix
+from logreg_kernels.contract import Array, DType, FloatMatrix, Labels
 
 DTYPES: tuple[DType, ...] = ("float32", "float64")
 _REAL_KINDS = "fiub"  # NumPy's letters for floats, integers with and without sign, booleans
@@ -68,23 +68,37 @@ def check_matrix(X: Array, dtype: DType, name: str = "X") -> FloatMatrix:
     return matrix
 
 
-def check_labels(y: Array, n_samples: int) -> NDArray[np.intp]:
-    """`y` as integers 0 and 1, shape (n,), both of them present.
+def check_labels(y: Array, n_samples: int) -> Labels:
+    """`y` as integers 0 ... c - 1, shape (n,), each of them present, c >= 2.
 
     Raises:
         TypeError: the labels are not numbers.
-        ValueError: wrong length, a label other than 0 and 1, or one class only.
+        ValueError: wrong length, other labels, a class without a row, or one class only.
     """
     labels = check_label_values(y, n_samples)
-    if (labels == labels[0]).all():
+    rows = np.bincount(labels)
+    if np.count_nonzero(rows) == 1:
         raise ValueError(
             f"y must hold both classes; all {n_samples} labels are {labels[0]}: nothing to fit"
+        )
+    if not rows.all():
+        empty = int(np.flatnonzero(rows == 0)[0])
+        found = _listed(np.flatnonzero(rows))
+        raise ValueError(
+            f"labels must be 0 and 1, or 0 ... c - 1 with no gap; found {found} but no {empty}: "
+            "recode them, numpy.unique(y, return_inverse=True)[1]"
         )
     return labels
 
 
-def check_label_values(y: Array, n_samples: int, name: str = "y") -> NDArray[np.intp]:
-    """As `check_labels`, but one class is enough."""
+def check_label_values(
+    y: Array, n_samples: int, name: str = "y", n_classes: int | None = None
+) -> Labels:
+    """As `check_labels`, but a class may be missing.
+
+    Args:
+        n_classes: labels must be below it; None for any.
+    """
     raw = _real_numbers(y, name)
     if raw.shape != (n_samples,):
         hint = "use y.ravel()" if raw.size == n_samples else "pass the labels of these rows"
@@ -93,22 +107,37 @@ def check_label_values(y: Array, n_samples: int, name: str = "y") -> NDArray[np.
             f"got {raw.shape}: {hint}"
         )
     classes = np.unique(raw)
-    if not np.isin(classes, (0, 1)).all():
-        found = ", ".join(f"{c:g}" for c in classes[:5]) + (", ..." if len(classes) > 5 else "")
+    whole = np.isfinite(classes).all() and (classes == np.floor(classes)).all()
+    # More classes than rows can't each have one; and the check must not fill the memory.
+    top = (n_samples if n_classes is None else n_classes) - 1
+    if not whole or classes[0] < 0 or classes[-1] > max(top, 1):
         hint = "map -1 to 0" if -1 in classes else "recode them"
         labels = "labels" if name == "y" else f"{name} labels"
-        raise ValueError(f"{labels} must be 0 and 1; found {found}: {hint}")
+        wanted = "0 and 1, or 0 ... c - 1"
+        if n_classes is not None:
+            wanted = "0 and 1" if n_classes == 2 else f"0 ... {n_classes - 1}"
+        raise ValueError(f"{labels} must be {wanted}; found {_listed(classes)}: {hint}")
     return raw.astype(np.intp)
 
 
-def check_coefficients(w: Array, shape: tuple[int, ...]) -> None:
+def _listed(classes: NDArray[Any]) -> str:
+    return ", ".join(f"{c:g}" for c in classes[:5]) + (", ..." if len(classes) > 5 else "")
+
+
+def check_coefficients(w: Array, shape: tuple[int, ...], name: str = "w") -> None:
     """Raise ValueError unless `w` has the shape asked for. Looks at the shape only."""
     if tuple(w.shape) != shape:
-        raise ValueError(f"w must have shape {shape}; got {tuple(w.shape)}")
+        raise ValueError(f"{name} must have shape {shape}; got {tuple(w.shape)}")
 
 
-def check_models(W: Array, n_features: int) -> None:
-    """Raise ValueError unless `W` is (k, d) with k >= 1. Looks at the shape only."""
+def check_models(W: Array, coefficient_shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless `W` is (k, d) with k >= 1. Looks at the shapes only."""
+    if len(coefficient_shape) > 1:
+        raise ValueError(
+            f"value_and_grad_batch takes two classes; this objective has {coefficient_shape[0]}: "
+            "call value_and_grad for each model"
+        )
+    (n_features,) = coefficient_shape
     if W.ndim != 2 or W.shape[0] < 1 or W.shape[1] != n_features:
         raise ValueError(f"W must have shape (k, {n_features}), k >= 1; got {tuple(W.shape)}")
 

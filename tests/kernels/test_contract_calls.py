@@ -7,20 +7,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from exact import LOG_2, TAIL, check_against_exact, one_rounding
-from variants import Case, Variant, each_variant, each_variant_on_cpu, random_case, to_numpy
+from exact import LOG_2, TAIL, assert_same_but_rounding, check_against_exact
+from variants import (
+    Case,
+    Variant,
+    bind_case,
+    bits,
+    each_variant,
+    each_variant_on_cpu,
+    random_case,
+    read_only,
+    to_numpy,
+)
 
-from logreg_kernels import Objective, bind
-
-
-def bind_case(variant: Variant, case: Case, l2: float = 0.1) -> tuple[Objective, Any]:
-    """The objective, and the case's w where the kernel wants it."""
-    objective = variant.bind(case.X, case.y, l2=l2)
-    return objective, objective.as_coefficients(case.w)
-
-
-def bits(result: tuple[Any, Any]) -> list[bytes]:
-    return [to_numpy(part).tobytes() for part in result]
+from logreg_kernels import bind
 
 
 @each_variant
@@ -85,17 +85,6 @@ def test_batch_is_k_single_calls(variant: Variant, k: int) -> None:
     np.testing.assert_array_equal(W, W_before)
 
 
-def assert_same_but_rounding(
-    variant: Variant, case: Case, got: tuple[Any, Any], expected: tuple[Any, Any], l2: float = 0.1
-) -> None:
-    """Two evaluations of the same f and gradient, in another order of summation."""
-    value_rounding, grad_rounding = one_rounding(case, l2)
-    value_error = abs(float(got[0]) - float(expected[0]))
-    grad_error = np.abs(to_numpy(got[1]) - to_numpy(expected[1]))
-    assert value_error <= 8 * variant.eps * value_rounding
-    assert (grad_error <= 8 * variant.eps * grad_rounding).all()
-
-
 @each_variant
 def test_batch_keeps_the_tails(variant: Variant) -> None:
     objective = variant.bind([[-1.0], [1.0]], [0, 1])  # margins w and w
@@ -123,16 +112,14 @@ def test_rows_are_the_mean_over_these_rows(variant: Variant, m: int) -> None:
 def test_rows_of_any_integer_array(variant: Variant) -> None:
     objective, w = bind_case(variant, random_case(33, 7, variant.dtype))
     rows = np.array([3, 0, 32, 3])
-    read_only = rows.copy()
-    read_only.flags.writeable = False
     expected = bits(objective.value_and_grad(w, rows=objective.as_rows(rows)))
     for form in (
         [3, 0, 32, 3],
         rows.astype(np.int16),
         rows.astype(np.uint8),
         rows,
-        read_only,
-        objective.as_rows(read_only),
+        read_only(rows),
+        objective.as_rows(read_only(rows)),
         rows.astype(np.int32),
         np.array([3, 32, 0, 3])[[0, 2, 1, 3]],
         np.array([3, -1, 0, -1, 32, -1, 3, -1])[::2],
@@ -222,14 +209,12 @@ def test_coefficients_of_any_kind(variant: Variant) -> None:
     case = random_case(33, 7, variant.dtype)
     objective, _ = bind_case(variant, case)
     w = np.arange(-3, 4) / 8  # exact in both dtypes
-    read_only = w.copy()
-    read_only.flags.writeable = False
     expected = objective.value_and_grad(objective.as_coefficients(w))
     for form in (
         w.tolist(),
         w.astype(np.float32),
         w.astype(np.float64),
-        read_only,
+        read_only(w),
         np.repeat(w, 2)[::2],
         w[::-1].copy()[::-1],
         torch.tensor(w),

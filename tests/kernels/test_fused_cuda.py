@@ -21,12 +21,9 @@ from hypothesis import strategies as st
 from variants import VARIANTS, Variant, each, random_case, to_numpy
 
 from logreg_kernels import KERNELS, bind, fused_cuda
-from logreg_kernels.fused_cuda import (
-    FusedCuda,
-    FusedCudaObjective,
-    block_shape,
-    max_features,
-)
+from logreg_kernels.fused_cuda import FusedCuda, compile_for
+from logreg_kernels.fused_cuda_binary import FusedCudaBinary
+from logreg_kernels.fused_cuda_launch import block_shape, max_features
 from logreg_kernels.validation import DTYPES
 
 FUSED = [v for v in VARIANTS if v.kernel == "fused-cuda"]
@@ -38,9 +35,9 @@ needs_triton = pytest.mark.skipif(
 )
 
 
-def fused(variant: Variant, X: Any, y: Any, l2: float = 0.0) -> FusedCudaObjective:
+def fused(variant: Variant, X: Any, y: Any, l2: float = 0.0) -> FusedCudaBinary:
     objective = variant.bind(X, y, l2=l2)
-    assert isinstance(objective, FusedCudaObjective)
+    assert isinstance(objective, FusedCudaBinary)
     return objective
 
 
@@ -110,7 +107,7 @@ def test_the_reduction_goes_through_several_tiles(variant: Variant) -> None:
         grad,
         n_rows,
         n_programs,
-        N_FEATURES=d,
+        N_COEFFICIENTS=d,
         BLOCK_P=block_p,
         BLOCK_K=block_k,
     )
@@ -187,6 +184,31 @@ def test_nan_coefficients_give_nan(variant: Variant, with_rows: bool) -> None:
     value, grad = objective.value_and_grad([np.nan, 0.0], rows=[1] if with_rows else None)
     assert torch.isnan(value)
     assert torch.isnan(grad).all()
+
+
+@each_fused
+@pytest.mark.parametrize("c", [2, 3])
+def test_both_variants_are_launched_to_compile_them(
+    variant: Variant, c: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = random_case(33, 7, variant.dtype, c=c)
+    objective: Any = variant.bind(case.X, case.y)
+    launched: list[tuple[int, bool]] = []
+    value_and_grad = type(objective).value_and_grad
+
+    def watched(self: Any, w: Any, rows: Any = None) -> Any:
+        launched.append((self.n_samples, rows is None))
+        return value_and_grad(self, w, rows)
+
+    monkeypatch.setattr(type(objective), "value_and_grad", watched)
+    compile_for(objective)
+    assert launched == [(1, True), (1, False)]
+    launched.clear()
+    monkeypatch.setattr(FusedCuda, "interpreted", False)
+    monkeypatch.setattr(FusedCuda, "unavailable", lambda self, device: None)
+    again = variant.bind(case.X, case.y)
+    assert launched == [(1, True), (1, False)]
+    assert again.bind_times.compile_s > 0
 
 
 @each_fused

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from logreg_kernels.fused_cuda import block_shape, max_features
-from logreg_kernels.fused_cuda_build import CAPABILITIES, WIDTHS, build, main
+from logreg_kernels.fused_cuda_build import CAPABILITIES, SHAPES, build, main
 from logreg_kernels.fused_cuda_build import KERNELS as DEVICE_FUNCTIONS
+from logreg_kernels.fused_cuda_launch import block_shape, max_features
 from logreg_kernels.validation import DTYPES
 
+READ_X = ("nll_and_grad_partials", "softmax_partials")
 MODULE = "logreg_kernels.fused_cuda_build"
 
 
@@ -44,18 +45,23 @@ def label(built: dict[str, Any]) -> str:
 
 
 def test_every_variant_is_built(builds: list[dict[str, Any]]) -> None:
-    found = {tuple(b[k] for k in ("dtype", "n_features", "capability")) for b in builds}
+    keys = ("dtype", "n_classes", "n_features", "capability")
+    found = {tuple(b[key] for key in keys) for b in builds}
     expected = {
-        (dtype, d, capability)
+        (dtype, c, d, capability)
         for dtype in DTYPES
-        for d in WIDTHS
+        for c, d in SHAPES
         for capability in CAPABILITIES
         if d <= max_features(dtype)
     }
     assert found == expected
-    assert {4, 31, 54, 100, 784, 4096} <= {d for _, d, _ in found}
+    assert {4, 31, 54, 100, 784, 4096} <= {d for _, c, d, _ in found if c == 2}
+    assert {(3, 4), (3, 13), (10, 64), (1000, 784)} <= {(c, d) for _, c, d, _ in found}
     assert len(builds) == 3 * len(expected)
     assert {b["kernel"] for b in builds} == set(DEVICE_FUNCTIONS)
+    for partials, classes in (("nll_and_grad", "2"), ("softmax", "3 10 1000")):
+        found_c = {b["n_classes"] for b in builds if b["kernel"] == f"{partials}_partials"}
+        assert found_c == {int(c) for c in classes.split()}
     assert {f".target sm_{b['capability']}" in b["ptx"] for b in builds} == {True}
 
 
@@ -68,7 +74,7 @@ def test_as_many_programs_are_resident_as_the_launch_counts_on(
     builds: list[dict[str, Any]],
 ) -> None:
     for built in builds:
-        if built["kernel"] == "nll_and_grad_partials":
+        if built["kernel"] in READ_X:
             block = block_shape(built["n_features"], built["dtype"])
             allocated = -(-built["registers"] // 8) * 8 * 32 * block.num_warps
             assert allocated * block.resident_programs <= 1 << 16, label(built)
@@ -85,9 +91,11 @@ def test_loads_of_aligned_rows_are_16_bytes_wide(builds: list[dict[str, Any]]) -
     wide = re.compile(r"ld\.global\.(?:v4\.b32|v2\.b64)")
     for built in builds:
         aligned = built["n_features"] * np.dtype(built["dtype"]).itemsize % 16 == 0
-        if built["kernel"] == "nll_and_grad_partials" and aligned and built["n_features"] > 4:
+        if built["kernel"] in READ_X and aligned and built["n_features"] > 4:
             chunks = block_shape(built["n_features"], built["dtype"]).chunks
-            assert len(wide.findall(built["ptx"])) >= chunks, label(built)
+            # Each column of W besides, once in each loop over the classes.
+            loads = 3 * chunks if built["kernel"] == "softmax_partials" else chunks
+            assert len(wide.findall(built["ptx"])) >= loads, label(built)
 
 
 def test_the_table_has_a_line_a_build(builds: list[dict[str, Any]]) -> None:
@@ -122,3 +130,7 @@ def test_bad_arguments_are_refused() -> None:
         build("nll", "float32", 4)
     with pytest.raises(ValueError, match=r"in 1 \.\.\. 8192 in float64; got 0"):
         build("reduce_partials", "float64", 0)
+    with pytest.raises(ValueError, match=r"in 2 \.\.\. 4096 at d = 8192 in float64; got 1"):
+        build("reduce_partials", "float64", 8192, n_classes=1)
+    with pytest.raises(ValueError, match=r"in 2 \.\.\. 4096 at d = 8192 in float64; got 4097"):
+        build("softmax_partials", "float64", 8192, n_classes=4097)

@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 from variants import random_case
 
-from logreg_kernels import numpy_kernel
-from logreg_kernels.numpy_kernel import NumpyKernel, NumpyObjective
+from logreg_kernels import numpy_kernel_data
+from logreg_kernels.numpy_kernel import NumpyKernel
+from logreg_kernels.numpy_kernel_binary import NumpyBinary
 from logreg_kernels.validation import DTYPES, DType
 
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
 
-def bind_numpy(X: np.ndarray, y: np.ndarray, dtype: DType, l2: float = 0.1) -> NumpyObjective:
-    return NumpyKernel().bind(X.astype(dtype), y.astype(dtype), l2=l2, device="cpu", dtype=dtype)
+def bind_numpy(X: np.ndarray, y: np.ndarray, dtype: DType, l2: float = 0.1) -> NumpyBinary:
+    objective = NumpyKernel().bind(X.astype(dtype), y, l2=l2, device="cpu", dtype=dtype)
+    assert isinstance(objective, NumpyBinary)
+    return objective
 
 
 @each_dtype
@@ -22,7 +25,7 @@ def bind_numpy(X: np.ndarray, y: np.ndarray, dtype: DType, l2: float = 0.1) -> N
 def test_batches_in_blocks_of_rows(
     dtype: DType, block_logits: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(numpy_kernel, "_BLOCK_LOGITS", block_logits)
+    monkeypatch.setattr(numpy_kernel_data, "_BLOCK_LOGITS", block_logits)
     case = random_case(33, 7, dtype)
     objective = bind_numpy(case.X, case.y, dtype)
     W = np.random.default_rng(1).standard_normal((5, 7)).astype(dtype)
@@ -39,7 +42,7 @@ def test_values_of_a_batch_alone(dtype: DType) -> None:
     case = random_case(1025, 7, dtype)
     objective = bind_numpy(case.X, case.y, dtype)
     W = np.random.default_rng(1).standard_normal((400, 7)).astype(dtype)  # two blocks of rows
-    assert W.shape[0] * objective.n_samples > numpy_kernel._BLOCK_LOGITS
+    assert W.shape[0] * objective.n_samples > numpy_kernel_data._BLOCK_LOGITS
     values = objective.value_batch(W)
     assert values.shape == (400,)
     assert values.dtype == dtype

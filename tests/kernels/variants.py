@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -76,23 +77,51 @@ each_variant_on_cpu = each([v for v in VARIANTS if v.device == "cpu"])
 each_float64_variant = each([v for v in VARIANTS if v.dtype == "float64"])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
-    """Data with both classes, and coefficients, all of them exact in the dtype asked for."""
+    """Data with all classes, and coefficients, all of them exact in the dtype asked for."""
 
     X: NDArray[Any]
     y: NDArray[np.intp]
     w: NDArray[Any]
+    """(d,) for two classes, (c, d) for more."""
 
 
-def random_case(n: int, d: int, dtype: str, seed: int = 0, w_scale: float = 1.0) -> Case:
-    """Normal X and w, labels by a coin; n >= 2, and the first two rows differ in their label."""
+@lru_cache(maxsize=16)
+def random_case(
+    n: int, d: int, dtype: str, seed: int = 0, w_scale: float = 1.0, c: int = 2
+) -> Case:
+    """Normal X and w, labels by chance; n >= c, and the first c rows have all classes.
+
+    Each kernel is handed the same read-only arrays, whose exact results are kept for the next.
+    """
     rng = np.random.default_rng(seed)
-    y = rng.integers(2, size=n)
-    y[1] = 1 - y[0]
+    y = rng.integers(c, size=n)
+    if c == 2:
+        y[1] = 1 - y[0]
+    else:
+        y[:c] = rng.permutation(c)
     X = rng.standard_normal((n, d)).astype(dtype)
-    w = (w_scale * rng.standard_normal(d)).astype(dtype)
-    return Case(X=X, y=y, w=w)
+    w = (w_scale * rng.standard_normal(d if c == 2 else (c, d))).astype(dtype)
+    return Case(X=read_only(X), y=read_only(y), w=read_only(w))
+
+
+def bind_case(variant: Variant, case: Case, l2: float = 0.1) -> tuple[Objective, Any]:
+    """The objective, and the case's w where the kernel wants it."""
+    objective = variant.bind(case.X, case.y, l2=l2)
+    return objective, objective.as_coefficients(case.w)
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """A copy that can't be written into."""
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy
+
+
+def bits(result: tuple[Any, ...]) -> list[bytes]:
+    """Value and gradient, or other results, to the last bit."""
+    return [to_numpy(part).tobytes() for part in result]
 
 
 def to_numpy(array: Any) -> NDArray[Any]:

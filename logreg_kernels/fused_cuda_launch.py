@@ -1,0 +1,142 @@
+"""How `fused-cuda` is launched: its tiles, its number of programs, and the reduction at the end."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import math
+from types import ModuleType
+from typing import NamedTuple
+
+import torch
+
+from logreg_kernels.contract import DType
+
+_ITEMSIZE: dict[DType, int] = {"float32": 4, "float64": 8}
+_VECTOR_BYTES = 16  # the widest load of one lane
+_SECTOR_BYTES = 32  # the least that device memory hands out
+# What a lane holds of X, and again of the gradient's sums: 128 bytes are 32 registers each,
+# with w a third time. Half as much leaves fewer bytes in flight to cover the latency of device
+# memory; twice as much, which only rows above 32 KiB take, leaves room for half the warps.
+_LANE_BYTES = 128
+_MAX_LANE_ROWS = 4  # a lane's exps and logs are unrolled: narrow rows would fill the registers
+_MIN_WARPS = 4
+_MAX_WARPS = 8  # with 16, a lane may have 128 registers, and float64 spills
+_MAX_ROW_BYTES = 1 << 16
+_REGISTERS = 1 << 16  # of a multiprocessor
+# Warps to keep on a multiprocessor: what those registers hold.
+_RESIDENT_WARPS: dict[DType, int] = {"float32": 16, "float64": 12}
+# For the partial sums of all programs. Only W of more than 0.5 MB makes it fewer programs; with
+# all of them in L2 instead, 1000 classes at d = 784 would leave most multiprocessors idle.
+_MAX_PARTIALS_BYTES = 1 << 28
+# The interpreter runs programs one after the other; with several of them, each with several
+# row blocks, it goes through the same loops as a GPU.
+_INTERPRETED_PROGRAMS = 4
+
+
+class BlockShape(NamedTuple):
+    """Tile of `nll_and_grad_partials`, (chunks, rows, chunk_columns), each a power of two."""
+
+    chunks: int
+    rows: int
+    chunk_columns: int
+    num_warps: int
+    resident_programs: int
+    """Programs that a multiprocessor holds at once."""
+
+    @property
+    def max_registers(self) -> int:
+        """A lane's share, in steps of 8: told it, the assembler doesn't spill to use fewer."""
+        lanes = 32 * self.num_warps * self.resident_programs
+        return min(_REGISTERS // lanes // 8 * 8, 255)
+
+
+def max_features(dtype: DType) -> int:
+    """The widest X: a row, padded to a power of two, lies in the registers of one program."""
+    return _MAX_ROW_BYTES // _ITEMSIZE[dtype]
+
+
+@functools.cache
+def block_shape(n_features: int, dtype: DType) -> BlockShape:
+    """The tile for rows of `n_features` entries.
+
+    A lane reads 16 bytes at a time, or what the alignment of a row allows. Neighbouring lanes
+    read a chunk of the row, one memory sector at least; the row's other chunks go to the same
+    lanes, up to 128 bytes a lane. Short rows leave room for more than one row a lane.
+    """
+    itemsize = _ITEMSIZE[dtype]
+    padded = _power_of_two_from(n_features)
+    vector = min(_VECTOR_BYTES // itemsize, n_features & -n_features)
+    lanes = max(_SECTOR_BYTES // (vector * itemsize), padded * itemsize // _LANE_BYTES)
+    lanes = min(lanes, padded // vector, 32 * _MAX_WARPS)
+    lane_bytes = padded * itemsize // lanes
+    num_warps = max(_MIN_WARPS, lanes // 32)
+    resident_warps = _RESIDENT_WARPS[dtype] * min(_LANE_BYTES, lane_bytes) // lane_bytes
+    return BlockShape(
+        chunks=padded // (lanes * vector),
+        rows=32 * num_warps // lanes * max(1, min(_LANE_BYTES // lane_bytes, _MAX_LANE_ROWS)),
+        chunk_columns=lanes * vector,
+        num_warps=num_warps,
+        resident_programs=max(1, resident_warps // num_warps),
+    )
+
+
+@functools.cache
+def reduction_shape(n_coefficients: int, dtype: DType) -> tuple[int, int]:
+    """Tile of `reduce_partials`, partials by columns: 16 KiB, in whole lines of 128 bytes."""
+    columns = min(_power_of_two_from(n_coefficients), 128 // _ITEMSIZE[dtype])
+    return (1 << 14) // (_ITEMSIZE[dtype] * columns), columns
+
+
+def max_coefficients(dtype: DType) -> int:
+    """The most entries of w or W: the sums of one program have to be within the memory limit."""
+    return _MAX_PARTIALS_BYTES // _ITEMSIZE[dtype]
+
+
+def max_programs(device: str, coefficient_shape: tuple[int, ...], dtype: DType) -> int:
+    """How many programs fill the device, or have their sums within the memory limit."""
+    if torch.device(device).type == "cpu":
+        resident = _INTERPRETED_PROGRAMS
+    else:
+        properties = torch.cuda.get_device_properties(device)
+        block = block_shape(coefficient_shape[-1], dtype)
+        resident = int(properties.multi_processor_count) * block.resident_programs
+    return min(resident, max_coefficients(dtype) // math.prod(coefficient_shape))
+
+
+@functools.cache
+def device_code(module: str = "fused_cuda_triton") -> ModuleType:
+    """Triton is optional, so that its import waits until the kernel is asked for."""
+    return importlib.import_module(f"logreg_kernels.{module}")
+
+
+def reduce_partials(
+    partials: torch.Tensor,
+    w: torch.Tensor,
+    penalty: torch.Tensor,
+    value: torch.Tensor,
+    grad: torch.Tensor,
+    n_rows: int,
+    n_programs: int,
+    dtype: DType,
+) -> None:
+    """Launch the device's `reduce_partials`: value and grad, of w's shape, are written."""
+    n_coefficients = w.numel()
+    block_p, block_k = reduction_shape(n_coefficients, dtype)
+    device_code().reduce_partials[((n_coefficients - 1) // block_k + 2,)](
+        partials,
+        w,
+        penalty,
+        value,
+        grad,
+        n_rows,
+        n_programs,
+        N_COEFFICIENTS=n_coefficients,
+        BLOCK_P=block_p,
+        BLOCK_K=block_k,
+        enable_fp_fusion=True,
+    )
+
+
+def _power_of_two_from(n: int) -> int:
+    return 1 << (n - 1).bit_length()

@@ -1,0 +1,74 @@
+"""`fused-cuda` for more than two classes: the host's side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from logreg_kernels.contract import Array
+from logreg_kernels.fused_cuda_launch import block_shape, device_code, reduce_partials
+from logreg_kernels.torch_data import TorchData
+from logreg_kernels.torch_devices import as_indices
+from logreg_kernels.validation import check_models
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusedCudaSoftmax(TorchData):
+    """f and its gradient from one pass over X: two launches, no synchronisation.
+
+    As with two classes, equal calls return equal bits on the same device, and an entry of `rows`
+    outside 0 ... n - 1 makes value and gradient NaN.
+
+    Traffic: n (d itemsize + 4) bytes; a mini-batch of m rows m (d itemsize + 12); and twice the
+        partial sums, at most max_programs (c d + 1) itemsize. Within the device's caches, for
+        each row block, W twice and as much again for partial sums, read and written.
+    """
+
+    label: torch.Tensor
+    penalty: torch.Tensor
+    max_programs: int
+
+    def value_and_grad(
+        self, w: Array, rows: Array | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """f(W) and its gradient; see `Objective.value_and_grad`."""
+        W = self.checked(w).contiguous()
+        if W.data_ptr() % 16:  # a view at an odd offset, which the device code doesn't take
+            W = W.clone()
+        if rows is not None:
+            rows = as_indices(rows, self.device).contiguous()
+        n_samples, n_features = self.X.shape
+        n_classes = W.shape[0]
+        n_rows = n_samples if rows is None else rows.shape[0]
+        block = block_shape(n_features, self.dtype)
+        n_programs = min((n_rows - 1) // block.rows + 1, self.max_programs)
+        value, grad = self.X.new_empty(()), torch.empty_like(W)
+        partials = self.X.new_empty(n_programs * (W.numel() + 1))
+        # The interpreter computes in NumPy, which warns of overflow where a GPU does not.
+        with torch.cuda.device_of(self.X), np.errstate(all="ignore"):
+            device_code("fused_cuda_softmax_triton").softmax_partials[(n_programs,)](
+                self.X,
+                self.label,
+                W,
+                rows,
+                partials,
+                n_rows,
+                n_samples,
+                n_classes,
+                N_FEATURES=n_features,
+                CHUNKS=block.chunks,
+                BLOCK_N=block.rows,
+                BLOCK_K=block.chunk_columns,
+                num_warps=block.num_warps,
+                maxnreg=block.max_registers,
+                enable_fp_fusion=True,
+            )
+            reduce_partials(partials, W, self.penalty, value, grad, n_rows, n_programs, self.dtype)
+        return value, grad
+
+    def value_and_grad_batch(self, W: Array) -> tuple[torch.Tensor, torch.Tensor]:
+        """Refused: batches are for two classes."""
+        check_models(W, self.coefficient_shape)
+        raise AssertionError("check_models refuses more than two classes")
