@@ -4,28 +4,64 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from bench import specs
 from bench.errors import InputError
-from bench.optimizers.protocol import OnStep, Optimizer, Shuffler, Stop
-from bench.optimizers.torch_optim import LBFGS, SGD, Adam, Momentum
+from bench.optimizers.glum_refit import GlumRefit
+from bench.optimizers.newton import Newton
+from bench.optimizers.protocol import Fit, OnStep, Optimizer, RefitSolver, Shuffler, Stop
+from bench.optimizers.scipy_minimize import ScipyMinimize
+from bench.optimizers.sklearn_refit import SklearnRefit
+from bench.optimizers.snapml_refit import SnapMLRefit
+from bench.optimizers.torch_adam import Adam, Adamax, AdamW, NAdam, RAdam
+from bench.optimizers.torch_adaptive import Adadelta, Adafactor, Adagrad, RMSprop, Rprop
+from bench.optimizers.torch_lbfgs import LBFGS
+from bench.optimizers.torch_sgd import ASGD, SGD, Momentum
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 __all__ = [
     "OPTIMIZERS",
+    "Fit",
     "OnStep",
     "Optimizer",
+    "RefitSolver",
     "Shuffler",
     "Stop",
+    "is_refit",
     "make_optimizer",
+    "make_reporting_optimizer",
 ]
 
 # A new optimizer is one file, or one class, and one entry here.
-OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = MappingProxyType(
-    {"lbfgs": LBFGS, "sgd": SGD, "momentum": Momentum, "adam": Adam}
+OPTIMIZERS: Mapping[str, Callable[..., Optimizer | RefitSolver]] = MappingProxyType(
+    {
+        "lbfgs": LBFGS,
+        "sgd": SGD,
+        "momentum": Momentum,
+        "adam": Adam,
+        "adamw": AdamW,
+        "nadam": NAdam,
+        "radam": RAdam,
+        "adamax": Adamax,
+        "rmsprop": RMSprop,
+        "adagrad": Adagrad,
+        "adadelta": Adadelta,
+        "rprop": Rprop,
+        "asgd": ASGD,
+        "adafactor": Adafactor,
+        "newton": Newton,
+        "scipy": ScipyMinimize,
+        "sklearn": SklearnRefit,
+        "glum": GlumRefit,
+        "snapml": SnapMLRefit,
+    }
 )
 
 
-def make_optimizer(spec: str) -> Optimizer:
+def make_optimizer(spec: str) -> Optimizer | RefitSolver:
     """The optimizer that a spec names, e.g. `adam:lr=0.01,batch_size=256`.
 
     Raises:
@@ -36,3 +72,20 @@ def make_optimizer(spec: str) -> Optimizer:
         return OPTIMIZERS[name](**given)
     except ValueError as error:
         raise InputError(f"optimizer {spec!r}: {error}") from None
+
+
+def make_reporting_optimizer(spec: str) -> Optimizer:
+    """As `make_optimizer`, for one that reports on the way.
+
+    Raises:
+        InputError: likewise, or it is fitted anew with growing budgets.
+    """
+    optimizer = make_optimizer(spec)
+    if is_refit(optimizer):
+        raise InputError(f"optimizer {spec!r} can't report on the way, which is needed here")
+    return optimizer
+
+
+def is_refit(optimizer: object) -> TypeIs[RefitSolver]:
+    """Whether it can't report on the way, and is fitted anew with growing budgets."""
+    return hasattr(optimizer, "fit")

@@ -1,0 +1,93 @@
+"""Newton's method, over any kernel with a Hessian."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cholesky, eigh, solve_triangular
+
+from bench.optimizers.protocol import OnStep, Shuffler, Stop
+from logreg_kernels import Objective
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+
+_ARMIJO = 1e-4
+_SMALLEST_STEP = 1e-10
+
+
+@dataclass(frozen=True)
+class Newton:
+    """Damped Newton: Hessian steps, halved until f falls enough.
+
+        w <- w - t H(w)^-1 g(w),    t = 1, 1/2, 1/4, ...  until f falls by at least 1e-4 t nu^2,
+        nu^2 = g . H^-1 g                                                (Newton decrement, squared)
+
+    nu^2 / 2 estimates f(w) - f*. Where it is below the rounding error of f it can't be checked any
+    more: the step at hand is taken whole, and the run has converged. A line search that finds
+    nothing lower before that ends the run without convergence.
+
+    The equations are solved on the host, in float64 whatever the kernel's dtype. Where H is
+    singular to its own rounding, as in softmax without a penalty, whose f stays the same when all
+    classes get the same vector added, its eigenvalues below that level are raised to it.
+
+    Source: Boyd and Vandenberghe (2004), Convex Optimization, algorithm 9.5; eigenvalue
+        modification: Nocedal and Wright (2006), Numerical Optimization, section 3.4.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("hessian",)
+
+    def run(self, objective: Objective, w0: Any, rng: Shuffler, on_step: OnStep) -> Stop:
+        """See `Optimizer.run`."""
+        unit = float(np.finfo(objective.dtype).eps)
+        w = w0
+        value, grad = objective.value_and_grad(w)
+        while True:
+            g = _on_host(grad).ravel()
+            H = _on_host(objective.hessian(w))  # type: ignore[attr-defined]  # see `needs`
+            step = newton_step(H, g, unit)
+            decrement = float(g @ step)
+            direction = objective.as_coefficients(step.reshape(objective.coefficient_shape))
+            if decrement / 2 <= 8 * unit * abs(float(value)):
+                on_step(w - direction)
+                return Stop.CONVERGED
+            t = 1.0
+            while True:
+                trial = w - t * direction
+                trial_value, grad = objective.value_and_grad(trial)
+                if float(trial_value) <= float(value) - _ARMIJO * t * decrement:
+                    break
+                t /= 2
+                if t < _SMALLEST_STEP:
+                    return Stop.BUDGET
+            w, value = trial, trial_value
+            on_step(w)
+
+
+def newton_step(H: Matrix, g: Vector, unit: float) -> Vector:
+    """H^-1 g, shape (p,), by Cholesky; by eigenvalues where H is singular to rounding.
+
+    Args:
+        H: Hessian, shape (p, p), symmetric, positive semi-definite up to rounding.
+        g: gradient, shape (p,).
+        unit: spacing of floating-point numbers at 1 in the type that H was computed in.
+    """
+    smallest = len(g) * unit  # relative: H's rounding moves its eigenvalues by about this much
+    try:
+        L = cholesky(H, lower=True)
+        if L.diagonal().min() ** 2 > smallest * H.diagonal().max():
+            y = solve_triangular(L, g, lower=True)
+            return np.asarray(solve_triangular(L, y, lower=True, trans="T"))
+    except np.linalg.LinAlgError:
+        pass  # not positive definite, to rounding
+    eigenvalues, V = eigh(H)
+    floor = max(smallest * eigenvalues[-1], np.finfo(np.float64).tiny)
+    return np.asarray(V @ ((V.T @ g) / np.maximum(eigenvalues, floor)))
+
+
+def _on_host(w: Any) -> NDArray[np.float64]:
+    """Any kernel's array as float64 on the host."""
+    return np.asarray(w.cpu() if hasattr(w, "cpu") else w, dtype=np.float64)

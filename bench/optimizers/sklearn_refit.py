@@ -1,0 +1,87 @@
+"""scikit-learn's LogisticRegression, by each of its solvers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import sklearn
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from bench.optimizers.peer_library import noting_warnings
+from bench.optimizers.protocol import Fit
+
+
+@dataclass(frozen=True)
+class SklearnRefit:
+    """sklearn.linear_model.LogisticRegression, on the same objective in its own scaling.
+
+        C sum_i nll_i + 1/2 ||w||^2,    C = 1 / (n l2);    C = inf without a penalty
+
+    An iteration is what the solver counts as one; for sag and saga that is a pass, n draws of a
+    row with replacement. newton-cholesky hands over to lbfgs where its line search fails, counts
+    on, and is not taken to have converged.
+
+    Args:
+        tol: of the solver's own test: the gradient's largest entry (lbfgs, newton-*), its norm
+            relative to that at 0 (liblinear), the largest change of a coefficient in a pass,
+            relative to the largest coefficient (sag, saga). lbfgs also ends where an iteration
+            lowers f by less than 1.4e-14. In float32 gradients may not get below 1e-7: there the
+            newton solvers end without convergence, unless tol is raised.
+
+    Source: Pedregosa et al. (2011), "Scikit-learn: machine learning in Python"; liblinear: Fan et
+        al. (2008), by Lin, Weng and Keerthi (2008), "Trust region Newton method for large-scale
+        logistic regression"; sag: Schmidt, Le Roux and Bach (2017), "Minimizing finite sums with
+        the stochastic average gradient"; saga: Defazio, Bach and Lacoste-Julien (2014), "SAGA".
+    """
+
+    library: ClassVar[str] = "scikit-learn"
+
+    solver: Literal["lbfgs", "newton-cg", "newton-cholesky", "liblinear", "sag", "saga"] = "lbfgs"
+    tol: float = 1e-10
+
+    def __post_init__(self) -> None:
+        if self.tol < 0:
+            raise ValueError(f"tol must not be negative; got {self.tol:g}")
+
+    def unavailable(self, *, l2: float, n_classes: int, dtype: str) -> str | None:
+        """None, or why this solver can't minimise such an objective."""
+        if self.solver == "liblinear":
+            if n_classes > 2:
+                return "liblinear fits two classes only"
+            if l2 == 0:
+                return "liblinear needs a penalty: set l2 > 0"
+            if dtype != "float64":
+                return f"liblinear computes in float64 whatever it is given, not in {dtype}"
+        old = tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 6)
+        if self.solver == "newton-cholesky" and n_classes > 2 and old:
+            return (
+                f"scikit-learn {sklearn.__version__} fits more than two classes one against the "
+                "rest by newton-cholesky, another objective: pip install 'scikit-learn>=1.6'"
+            )
+        return None
+
+    def fit(self, X: NDArray[Any], y: NDArray[Any], *, l2: float, max_iter: int, seed: int) -> Fit:
+        """See `RefitSolver.fit`."""
+        model = LogisticRegression(
+            solver=self.solver,
+            C=1 / (len(y) * l2) if l2 else np.inf,
+            fit_intercept=False,
+            tol=self.tol,
+            max_iter=max_iter,
+            random_state=seed,
+        )
+        with noting_warnings(
+            gave_up="Line Search failed",
+            noise="The line search algorithm did not converge|Rounding errors prevent the line",
+        ) as gave_up:
+            model.fit(X, y)
+        iterations = int(model.n_iter_.max())
+        return Fit(
+            w=model.coef_ if len(model.coef_) > 1 else model.coef_[0],
+            iterations=iterations,
+            converged=not gave_up,
+            passes=float(iterations) if self.solver in ("sag", "saga") else None,
+        )

@@ -1,0 +1,74 @@
+"""Snap ML's logistic regression, where it is installed."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
+
+from bench.optimizers.peer_library import not_installed
+from bench.optimizers.protocol import Fit
+
+
+@dataclass(frozen=True)
+class SnapMLRefit:
+    """snapml.LogisticRegression: coordinate descent on the same objective in its own scaling.
+
+        sum_i nll_i + regularizer/2 ||w||^2,    regularizer = n l2
+
+    An iteration is an epoch, a visit of every coordinate. It stores X in float32 whatever it is
+    given, so that it has a place among float32 runs only.
+
+    Args:
+        dual: descend on the dual, as is snapml's own default. Here the primal is: the dual ends at
+            relative gaps of 1e-8 to 1e-5 where the penalty is small, whatever `tol`.
+        tol: the largest change of a coefficient in an epoch that is small enough.
+        n_jobs: threads.
+
+    Source: Duenner et al. (2018), "Snap ML: a hierarchical framework for machine learning"; dual:
+        Shalev-Shwartz and Zhang (2013), "Stochastic dual coordinate ascent methods for
+        regularized loss minimization".
+    """
+
+    library: ClassVar[str] = "snapml"
+
+    dual: bool = False
+    tol: float = 1e-9
+    n_jobs: int = 1
+
+    def __post_init__(self) -> None:
+        if self.tol < 0:
+            raise ValueError(f"tol must not be negative; got {self.tol:g}")
+        if self.n_jobs < 1:
+            raise ValueError(f"n_jobs must be at least 1; got {self.n_jobs}")
+
+    def unavailable(self, *, l2: float, n_classes: int, dtype: str) -> str | None:
+        """None, or why snapml can't minimise such an objective here."""
+        if n_classes > 2:
+            return "snapml fits more than two classes one against the rest: another objective"
+        if l2 == 0:
+            return "snapml needs a penalty: set l2 > 0"
+        if dtype != "float32":
+            return f"snapml stores X in float32 whatever it is given, not in {dtype}"
+        return not_installed("snapml")
+
+    def fit(self, X: NDArray[Any], y: NDArray[Any], *, l2: float, max_iter: int, seed: int) -> Fit:
+        """See `RefitSolver.fit`; its order of coordinates is the same for every seed."""
+        with warnings.catch_warnings():
+            # It imports a module under the name that NumPy 2 gave up.
+            warnings.filterwarnings("ignore", message="numpy.core._multiarray_umath")
+            from snapml import LogisticRegression
+
+        model = LogisticRegression(
+            regularizer=len(y) * l2,
+            dual=self.dual,
+            tol=self.tol,
+            max_iter=max_iter,
+            n_jobs=self.n_jobs,
+            random_state=seed,
+        )
+        model.fit(X, y)
+        iterations = int(model.n_iter_)
+        return Fit(w=model.coef_[0], iterations=iterations, converged=iterations < max_iter)

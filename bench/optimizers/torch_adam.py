@@ -1,0 +1,130 @@
+"""The Adam family of torch.optim: running moments of the gradient, corrected for their start.
+
+m <- beta1 m + (1 - beta1) g,           m^ = m / (1 - beta1^t)
+v <- beta2 v + (1 - beta2) g^2,         v^ = v / (1 - beta2^t)        (coordinate by coordinate)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from bench.optimizers.torch_first_order import TorchFirstOrder
+from bench.optimizers.torch_oracle import Parameters
+
+
+@dataclass(frozen=True)
+class Adam(TorchFirstOrder):
+    """torch.optim.Adam: steps scaled by running first and second moments of the gradient.
+
+        w <- w - lr m^ / (sqrt(v^) + eps)
+
+    Source: Kingma and Ba (2015), "Adam: a method for stochastic optimization", algorithm 1.
+    """
+
+    lr: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+
+    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
+        betas = (self.beta1, self.beta2)
+        return torch.optim.Adam(parameters, lr=self.lr, betas=betas, eps=self.eps)
+
+
+@dataclass(frozen=True)
+class AdamW(TorchFirstOrder):
+    """torch.optim.AdamW: Adam with a decay of the weights outside the moments.
+
+        w <- (1 - lr weight_decay) w - lr m^ / (sqrt(v^) + eps)
+
+    At weight_decay = 0, the default here (torch: 0.01), it is Adam. A decay moves the fixed point
+    off the optimum, to g_j = -weight_decay w_j (|g_j| + eps): nowhere does it leave |w_j| above
+    1 / weight_decay.
+
+    Source: Loshchilov and Hutter (2019), "Decoupled weight decay regularization", algorithm 2;
+        the fixed point: Xie and Li (2024), "Implicit bias of AdamW".
+    """
+
+    lr: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(
+            parameters,
+            lr=self.lr,
+            betas=(self.beta1, self.beta2),
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+        )
+
+
+@dataclass(frozen=True)
+class NAdam(TorchFirstOrder):
+    """torch.optim.NAdam: Adam with Nesterov's look-ahead in its first moment.
+
+        mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2),    M_t = mu_1 ... mu_t
+        w <- w - lr (mu_{t+1} m / (1 - M_{t+1}) + (1 - mu_t) g / (1 - M_t)) / (sqrt(v^) + eps)
+
+    Source: Dozat (2016), "Incorporating Nesterov momentum into Adam".
+    """
+
+    lr: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    momentum_decay: float = 4e-3
+
+    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
+        return torch.optim.NAdam(
+            parameters,
+            lr=self.lr,
+            betas=(self.beta1, self.beta2),
+            eps=self.eps,
+            momentum_decay=self.momentum_decay,
+        )
+
+
+@dataclass(frozen=True)
+class RAdam(TorchFirstOrder):
+    """torch.optim.RAdam: Adam whose steps are held back while v^ rests on few gradients.
+
+        R = 2 / (1 - beta2) - 1,    rho = R - 2 t beta2^t / (1 - beta2^t)
+        r^2 = (rho - 4) (rho - 2) R / ((R - 4) (R - 2) rho)
+        w <- w - lr m^ r / ((sqrt(v) + eps) / sqrt(1 - beta2^t))  if rho > 5,  else  w - lr m^
+
+    Source: Liu et al. (2020), "On the variance of the adaptive learning rate and beyond",
+        algorithm 2.
+    """
+
+    lr: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+
+    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
+        betas = (self.beta1, self.beta2)
+        return torch.optim.RAdam(parameters, lr=self.lr, betas=betas, eps=self.eps)
+
+
+@dataclass(frozen=True)
+class Adamax(TorchFirstOrder):
+    """torch.optim.Adamax: Adam with the largest recent gradient in place of the second moment.
+
+        u <- max(beta2 u, |g| + eps),    w <- w - lr m^ / u
+
+    Source: Kingma and Ba (2015), "Adam: a method for stochastic optimization", algorithm 2.
+    """
+
+    lr: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+
+    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
+        betas = (self.beta1, self.beta2)
+        return torch.optim.Adamax(parameters, lr=self.lr, betas=betas, eps=self.eps)

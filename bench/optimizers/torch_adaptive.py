@@ -1,0 +1,145 @@
+"""Methods of torch.optim with a step size for each coordinate, other than the Adam family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from bench.optimizers.torch_first_order import TorchFirstOrder
+from bench.optimizers.torch_oracle import Parameters
+
+
+@dataclass(frozen=True)
+class RMSprop(TorchFirstOrder):
+    """torch.optim.RMSprop: steps divided by the root of a running mean of g^2.
+
+        v <- alpha v + (1 - alpha) g^2,    w <- w - lr g / (sqrt(v) + eps)
+
+    `centered` takes the square of a running mean of g off v; `momentum` makes the step a
+    heavy-ball one. Without a shrinking lr it ends in steps of size lr, not at the optimum.
+
+    Source: Tieleman and Hinton (2012), "Neural networks for machine learning", lecture 6.5;
+        `centered`: Graves (2013), "Generating sequences with recurrent neural networks",
+        eq. (38)-(41).
+    """
+
+    lr: float = 0.01
+    alpha: float = 0.99
+    eps: float = 1e-8
+    momentum: float = 0.0
+    centered: bool = False
+
+    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
+        return torch.optim.RMSprop(
+            parameters,
+            lr=self.lr,
+            alpha=self.alpha,
+            eps=self.eps,
+            momentum=self.momentum,
+            centered=self.centered,
+        )
+
+
+@dataclass(frozen=True)
+class Adagrad(TorchFirstOrder):
+    """torch.optim.Adagrad: steps divided by the root of the sum of all g^2 so far.
+
+        s <- s + g^2,    w <- w - lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps)
+
+    Source: Duchi, Hazan and Singer (2011), "Adaptive subgradient methods for online learning and
+        stochastic optimization", figure 1 with diagonal matrices.
+    """
+
+    lr: float = 1.0
+    lr_decay: float = 0.0
+    initial_accumulator_value: float = 0.0
+    eps: float = 1e-10
+
+    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
+        return torch.optim.Adagrad(
+            parameters,
+            lr=self.lr,
+            lr_decay=self.lr_decay,
+            initial_accumulator_value=self.initial_accumulator_value,
+            eps=self.eps,
+        )
+
+
+@dataclass(frozen=True)
+class Adadelta(TorchFirstOrder):
+    """torch.optim.Adadelta: step sizes from the running means of past steps and gradients.
+
+        v <- rho v + (1 - rho) g^2,    delta = sqrt(u + eps) / sqrt(v + eps) g
+        u <- rho u + (1 - rho) delta^2,    w <- w - lr delta
+
+    As u starts at 0, the first steps have the size of sqrt(eps).
+
+    Source: Zeiler (2012), "ADADELTA: an adaptive learning rate method", algorithm 1.
+    """
+
+    lr: float = 1.0
+    rho: float = 0.9
+    eps: float = 1e-6
+
+    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
+        return torch.optim.Adadelta(parameters, lr=self.lr, rho=self.rho, eps=self.eps)
+
+
+@dataclass(frozen=True)
+class Rprop(TorchFirstOrder):
+    """torch.optim.Rprop: step sizes that grow while the sign of g_j stays, and shrink else.
+
+        s_j <- eta_plus s_j  where g_j kept its sign,   w_j <- w_j - sign(g_j) s_j
+        s_j <- eta_minus s_j where it changed,          w_j stays, and g_j counts as 0 next
+
+    s starts at lr and is held between step_min and step_max. It is meant for full gradients: the
+    sign of a mini-batch's says little near the optimum.
+
+    Source: Riedmiller and Braun (1993), "A direct adaptive method for faster backpropagation
+        learning: the RPROP algorithm"; in the form of Igel and Huesken (2000), "Improving the
+        Rprop learning algorithm", Rprop-.
+    """
+
+    lr: float = 0.01
+    eta_minus: float = 0.5
+    eta_plus: float = 1.2
+    step_min: float = 1e-12
+    step_max: float = 50.0
+
+    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
+        return torch.optim.Rprop(
+            parameters,
+            lr=self.lr,
+            etas=(self.eta_minus, self.eta_plus),
+            step_sizes=(self.step_min, self.step_max),
+        )
+
+
+@dataclass(frozen=True)
+class Adafactor(TorchFirstOrder):
+    """torch.optim.Adafactor: steps relative to the size of w, with a factored second moment.
+
+        v <- v + t^beta2_decay (g^2 - v),    u = g / sqrt(v)
+        w <- w - min(lr, 1/sqrt(t)) max(eps2, RMS(w)) u / max(1, RMS(u) / d)
+
+    For a matrix, v is the outer product of its row and column means over their common mean. From
+    w = 0 the first steps have the size of lr eps2, and w grows by a factor of 1 + lr at most.
+
+    Source: Shazeer and Stern (2018), "Adafactor: adaptive learning rates with sublinear memory
+        cost", algorithms 4 and 5.
+    """
+
+    lr: float = 1.0
+    beta2_decay: float = -0.8
+    eps2: float = 1e-3
+    d: float = 1.0
+
+    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
+        return torch.optim.Adafactor(
+            parameters,
+            lr=self.lr,
+            beta2_decay=self.beta2_decay,
+            eps=(None, self.eps2),
+            d=self.d,
+        )
