@@ -7,9 +7,7 @@ from pathlib import Path
 import click
 
 from bench.command_line import EXIT_FAILED, cell_options, chosen_suite, main, progress_bar
-
-# Spec and passes: 0.2 to 0.4 s a run on two cores, as long as the runs of the quick suite.
-_SELFCHECK_RUNS = (("lbfgs", 150), ("adam:lr=0.1", 150), ("sgd:lr=0.1,batch_size=256", 20))
+from bench.selfcheck import selfcheck
 
 
 @click.group(
@@ -75,7 +73,7 @@ def run(
         results = run_suite(chosen, folder, rerun=rerun, on_progress=show)
     times = times_to_target(results)
     if len(times):
-        shown = readable_times(times).drop(columns=["test accuracy", "labels as at w*"])
+        shown = readable_times(times)
         click.echo(shown.to_markdown(index=False, disable_numparse=True) + "\n")
     for answer in answers(results):
         click.echo(answer.sentence)
@@ -112,37 +110,7 @@ def list_() -> None:
     click.echo(f"  {'notebook':<16} the notebook's experiments beside its printed numbers")
 
 
-@bench.command(epilog="\b\nExample:\n  python -m bench selfcheck recorder")
-@click.argument("what", type=click.Choice(["recorder"]))
-@click.option("--rounds", type=click.IntRange(min=4), default=20, show_default=True)
-@click.option("-p", "--problem", default="synthetic:n=20000,d=100", show_default=True)
-@click.option("-k", "--kernel", default="torch-autograd", show_default=True)
-def selfcheck(what: str, rounds: int, problem: str, kernel: str) -> int:
-    """Measure the harness: the recorder's cost, with and without it in turn; 1 if over 2%."""
-    from bench.measure.selfcheck import recorder_cost
-    from bench.optimizers import make_optimizer
-    from bench.problems import load_problem
-    from bench.suites.plan import check_kernel
-
-    data = load_problem(problem)
-    check_kernel(kernel, "cpu")
-    click.echo(f"The recorder's cost on {problem}, {kernel}, {rounds} rounds in ABBA order:\n")
-    worst = 0.0
-    for spec, passes in _SELFCHECK_RUNS:
-        cost = recorder_cost(data, kernel, make_optimizer(spec), passes=passes, rounds=rounds)
-        low, high = cost.ratio_interval
-        worst = max(worst, cost.inside_fraction)
-        click.echo(
-            f"  {spec:<26} {cost.steps:>4} steps, {cost.snapshots:>3} snapshots: "
-            f"{sorted(cost.ratios)[len(cost.ratios) // 2] - 1:+.2%} of the run's time "
-            f"[{low - 1:+.2%}, {high - 1:+.2%}]; inside the recorder "
-            f"{cost.inside_fraction:.2%}"
-        )
-    click.echo(
-        "\nThe first figure is the median ratio of paired runs with its 95% interval, machine "
-        f"noise included;\nthe time inside the recorder, at most {worst:.2%}, is held to 2%."
-    )
-    return 0 if worst < 0.02 else EXIT_FAILED
+bench.add_command(selfcheck)
 
 
 if __name__ == "__main__":

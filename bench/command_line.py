@@ -35,8 +35,9 @@ def main(command: click.Command, name: str) -> NoReturn:
         _fail("interrupted; finished cells are kept, run the same command again to go on", 130)
     except KeyboardInterrupt:
         _fail("interrupted; finished cells are kept, run the same command again to go on", 130)
-    except click.exceptions.NoArgsIsHelpError:
-        _fail(f"no command given (see {name} --help)", EXIT_BAD_INPUT)
+    except click.exceptions.NoArgsIsHelpError as error:
+        asked = error.ctx.command_path if error.ctx else name
+        _fail(f"no command given (see {asked} --help)", EXIT_BAD_INPUT)
     except click.ClickException as error:
         where = getattr(error, "ctx", None)
         asked = f"{where.command_path} --help" if where else f"{name} --help"
@@ -64,7 +65,7 @@ def cell_options(command: _F) -> _F:
         click.option("-k", "--kernel", "kernels", multiple=True, help="Such as torch-autograd."),
         click.option("-o", "--optimizer", "optimizers", multiple=True, help="Such as adam:lr=0.1."),
         click.option("-p", "--problem", "problems", multiple=True, help="Such as iris:l2=0.1."),
-        click.option("--suite", help="quick, full or notebook. [default: quick]"),
+        click.option("--suite", help="quick, peers, full or notebook. [default: quick]"),
     ):
         command = option(command)
     return command

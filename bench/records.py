@@ -1,7 +1,11 @@
 """Records: immutable rows with their details, kept as JSON lines.
 
-Format 1: one JSON object a line, with the fields of `Record`. A line is appended whole or not at
-all; an unfinished last line (the process was killed while writing) is dropped by the next append.
+One JSON object a line, with the fields of `Record`. A line is appended whole or not at all; an
+unfinished last line (the process was killed while writing) is dropped by the next append.
+
+Format 1: the first; it is read as format 2 with `repetition` 0 and `sampling` "snapshots".
+Format 2: `repetition` and `sampling`; a convergence record's `oracle_calls` and `passes` may be
+    missing, where a solver does not count them.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from typing import Any
 
 from bench.errors import InputError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 TARGETS: dict[str, float] = {f"1e-{k}": 10.0**-k for k in range(1, 11)}
 """Relative gaps that runs are scored at, by the names that columns carry."""
@@ -34,8 +38,10 @@ class Record:
     Args:
         kind: "convergence" (an optimizer's run) or "kernel" (time per call of a kernel).
         key: digest of everything that the result depends on; equal keys are the same cell.
-        problem, kernel, optimizer, device, dtype, seed: the cell; a kernel record has optimizer
-            "" and seed 0.
+        problem, kernel, optimizer, device, dtype, seed, repetition: the cell; a kernel record has
+            optimizer "", seed 0 and repetition 0.
+        sampling: how the curve was had: "snapshots" of one run, "refits" with growing budgets,
+            or "" where there is none.
         status: "converged", "budget", "diverged", "failed" or "unavailable"; "ok" for a kernel.
         message: the error or the reason, in one line.
         score: numbers of the cell, by column name; None is a miss or not applicable.
@@ -54,6 +60,8 @@ class Record:
     device: str
     dtype: str
     seed: int
+    repetition: int
+    sampling: str
     status: str
     message: str
     score: Mapping[str, Any]
@@ -75,7 +83,7 @@ class Record:
 
         A kernel that was timed beside others is another cell than one that was timed alone.
         """
-        names = ("kind", "problem", "kernel", "optimizer", "device", "dtype", "seed")
+        names = ("kind", "problem", "kernel", "optimizer", "device", "dtype", "seed", "repetition")
         cell = tuple(str(getattr(self, name)) for name in names)
         return (*cell, str(self.score.get("timed_beside")))
 
@@ -131,7 +139,9 @@ class RecordStore:
             version = fields["schema_version"]
         except (ValueError, TypeError, KeyError, RecursionError):
             raise InputError(f"{where} is not a record: move the file away") from None
-        if version != SCHEMA_VERSION:
+        if version == 1:
+            fields = {"repetition": 0, "sampling": "snapshots"} | fields
+        elif version != SCHEMA_VERSION:
             raise InputError(
                 f"{where} has schema version {version}, this code reads {SCHEMA_VERSION}: "
                 "use another --results folder"
@@ -147,11 +157,15 @@ class RecordStore:
 
 def _is_well_formed(record: Record) -> bool:
     """Whether the fields have the types that every reader relies on."""
-    texts = ("key", "problem", "kernel", "optimizer", "device", "dtype", "status", "message")
+    texts = (
+        *("key", "problem", "kernel", "optimizer", "device", "dtype", "sampling"),
+        *("status", "message", "suite", "created"),
+    )
     mappings = (record.score, record.samples, record.problem_facts, record.environment)
     if not (
-        all(isinstance(getattr(record, name), str) for name in (*texts, "suite", "created"))
+        all(isinstance(getattr(record, name), str) for name in texts)
         and isinstance(record.seed, int)
+        and isinstance(record.repetition, int)
         and record.kind in ("convergence", "kernel")
         and all(isinstance(mapping, Mapping) for mapping in mappings)
         and "machine" in record.environment

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.records import CURVE_COLUMNS, TARGETS, Record
 
-CELL = ["problem", "kernel", "optimizer", "device", "dtype", "seed"]
+CELL = ["problem", "kernel", "optimizer", "device", "dtype", "seed", "repetition"]
 
 
 @dataclass(frozen=True)
@@ -19,30 +19,34 @@ class Results:
     records: tuple[Record, ...]
 
     def scores(self) -> pd.DataFrame:
-        """One row a cell: `problem, kernel, optimizer, device, dtype, seed, status, message, gap,
-        relative_gap, f, run_s, setup_s, transfer_s, compile_s, steps, oracle_calls, passes`, for
-        each target `time_to_1e-1_s, passes_to_1e-1, calls_to_1e-1` ... `1e-10` (missing where
-        missed), and `test_nll, test_accuracy, label_agreement`.
+        """One row a cell: `problem, kernel, optimizer, device, dtype, seed, repetition, sampling,
+        status, message`, the numbers of `_SCORE_COLUMNS`, and for each target
+        `time_to_1e-1_s, passes_to_1e-1, calls_to_1e-1` ... `1e-10`: missing where missed, or where
+        a solver does not count passes or calls.
         """
-        columns = [*CELL, "status", "message", *_SCORE_COLUMNS]
+        columns = [*CELL, "sampling", "status", "message", *_SCORE_COLUMNS]
         rows = [
             _cell(record)
-            | {"status": record.status, "message": record.message}
+            | {name: getattr(record, name) for name in ("sampling", "status", "message")}
             | {name: record.score.get(name) for name in _SCORE_COLUMNS}
             for record in self._of("convergence")
         ]
         return _numeric(pd.DataFrame(rows, columns=columns), _SCORE_COLUMNS)
 
     def curves(self) -> pd.DataFrame:
-        """One row a snapshot: the cell, `step, elapsed_s, oracle_calls, passes, f`, and `gap`, an
-        upper bound on f(w) - f* (missing where no optimum is proved)."""
+        """One row a snapshot: the cell, `sampling`, `step, elapsed_s, oracle_calls, passes, f`, and
+        `gap`, an upper bound on f(w) - f* (missing where no optimum is proved)."""
         rows = [
-            _cell(record) | dict(zip(CURVE_COLUMNS, values, strict=True))
+            _cell(record)
+            | {"sampling": record.sampling}
+            | dict(zip(CURVE_COLUMNS, values, strict=True))
             for record in self._of("convergence")
             if record.samples
             for values in zip(*(record.samples[name] for name in CURVE_COLUMNS), strict=True)
         ]
-        return _numeric(pd.DataFrame(rows, columns=[*CELL, *CURVE_COLUMNS]), CURVE_COLUMNS)
+        return _numeric(
+            pd.DataFrame(rows, columns=[*CELL, "sampling", *CURVE_COLUMNS]), CURVE_COLUMNS
+        )
 
     def kernel_times(self) -> pd.DataFrame:
         """One row a sample: `problem, kernel, device, dtype, timed_beside` (the kernels that took
@@ -59,7 +63,16 @@ class Results:
 
     def problems(self) -> pd.DataFrame:
         """One row a problem: its size, and its optimum with the proof."""
-        names = ["n_samples", "n_features", "l2", "f_star", "gap_bound", "exists", "reason"]
+        names = [
+            "n_samples",
+            "n_features",
+            "n_classes",
+            "l2",
+            "f_star",
+            "gap_bound",
+            "exists",
+            "reason",
+        ]
         facts = {record.problem: record.problem_facts for record in self.records}
         rows = [{"problem": name} | {k: fact.get(k) for k in names} for name, fact in facts.items()]
         frame = pd.DataFrame(rows, columns=["problem", *names])
@@ -72,8 +85,10 @@ class Results:
 _SCORE_COLUMNS = [
     "gap",
     "relative_gap",
+    "resolution",
     "f",
     "run_s",
+    "spent_s",
     "setup_s",
     "transfer_s",
     "compile_s",
@@ -85,16 +100,23 @@ _SCORE_COLUMNS = [
         for target in TARGETS
         for column in (f"time_to_{target}_s", f"passes_to_{target}", f"calls_to_{target}")
     ),
+    "area_log_gap",
+    "budget_passes",
+    "budget_s",
     "test_nll",
     "test_accuracy",
+    "test_brier",
+    "test_calibration_error",
     "label_agreement",
+    "distance_to_optimum",
 ]
 
 
 def _numeric(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
-    """The columns, and the seed, as numbers even where the frame is empty or all is missing."""
+    """The columns as numbers, also where the frame is empty or all is missing."""
     as_numbers = {name: pd.to_numeric(frame[name]).astype(float) for name in columns}
-    return frame.assign(seed=frame["seed"].astype(int), **as_numbers)
+    as_integers = {name: frame[name].astype(int) for name in ("seed", "repetition")}
+    return frame.assign(**as_integers, **as_numbers)
 
 
 def _cell(record: Record) -> dict[str, object]:

@@ -6,6 +6,7 @@ import os
 
 import pytest
 from hypothesis import Phase, settings
+from threadpoolctl import threadpool_limits
 
 # No deadline: the first call of a kernel compiles, and Triton's interpreter is slow. In CI the
 # same examples every time, so that a failure there belongs to the change under test.
@@ -17,11 +18,17 @@ settings.load_profile("deterministic" if os.environ.get("CI") else "exploring")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Without a CUDA device, test the CUDA kernels through Triton's interpreter."""
+    """One thread, and without a CUDA device the CUDA kernels in Triton's interpreter."""
     if config.getoption("benchmark_only", default=False):
         return  # an interpreted kernel must never be timed
     import torch
 
+    # Tests run tiny problems, on which a second thread gains nothing, and costs a hundredfold
+    # where another process has the core that it waits for.
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = "1"  # for the processes that tests start
     if not torch.cuda.is_available():
         # Triton reads this where a kernel is decorated, so before logreg_kernels is imported:
         # by the test modules, which pytest collects later.

@@ -211,8 +211,10 @@ def test_bad_usage_gets_one_line_and_writes_nothing(
         ([*RUN, "--seconds", "nan"], ["above 0", "nan"]),
         ([*RUN, "--passes", "soon"], ["--passes", "'soon'"]),
         (["run", "--suite", "notebook"], ["python -m bench.report --suite notebook"]),
-        (["selfcheck"], ["recorder", "selfcheck --help"]),
-        (["selfcheck", "clock"], ["'clock'", "recorder"]),
+        (["selfcheck"], ["selfcheck", "--help"]),
+        (["selfcheck", "clock"], ["'clock'", "selfcheck --help"]),
+        (["selfcheck", "timing", "--clock", "sun"], ["'sun'", "events", "bare"]),
+        (["selfcheck", "harness", "-k", "nmpy", "-p", "iris"], ["'nmpy'", "numpy"]),
         (["selfcheck", "recorder", "--rounds", "3"], ["--rounds", "3", "x>=4"]),
         (["selfcheck", "recorder", "-p", "irs"], ["'irs'", "did you mean 'iris'"]),
         (["selfcheck", "recorder", "-k", "nmpy", "-p", "iris"], ["'nmpy'", "numpy"]),
@@ -354,7 +356,7 @@ def test_a_diverging_optimizer_is_a_result(command: Command) -> None:
 
 
 def test_a_failing_optimizer_is_exit_1(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.optimizers.torch_optim import LBFGS
+    from bench.optimizers.torch_lbfgs import LBFGS
 
     def fail(*_: Any) -> None:
         raise ArithmeticError("no descent\ndirection")
@@ -408,7 +410,7 @@ def test_a_second_run_runs_nothing_again(command: Command) -> None:
 def test_an_interrupted_run_keeps_what_is_done(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench.optimizers.torch_optim import SGD
+    from bench.optimizers.torch_sgd import SGD
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from bench.measure.cell import run_optimizer
 from bench.measure.recorder import Budget
+from bench.measure.verify import KernelMismatch
 from bench.optimizers import LBFGS, SGD, make_optimizer
 from bench.problems import load_problem
 from bench.suites import notebook_models as models
@@ -29,6 +30,7 @@ from bench.suites.notebook import (
     run_rows,
     step_rows,
 )
+from bench.suites.notebook_multiclass import LOSSES, run_multiclass
 from bench.suites.notebook_result import floats
 from logreg_kernels import bind
 
@@ -511,3 +513,29 @@ def _module() -> tuple[models.LinearSigmoid, models.DataLoaderOrder]:
         torch.default_generator.manual_seed(0)
         module = models.LinearSigmoid(D)
     return module, models.module_start(D)[1]
+
+
+# The section that the notebook left to its reader.
+
+
+def test_both_losses_of_three_classes_end_where_scikit_learn_does() -> None:
+    by_sklearn, nll, cross_entropy = run_multiclass()
+    assert by_sklearn.from_optimum <= 1e-12
+    for row in (nll, cross_entropy):
+        assert row.agrees
+        assert row.from_sklearn <= 2e-6
+        assert row.f == pytest.approx(by_sklearn.f, rel=1e-13)
+        assert (row.test_accuracy, row.label_agreement) == (by_sklearn.test_accuracy, 1.0)
+    assert nll.f == pytest.approx(cross_entropy.f, rel=1e-15)
+
+
+def test_a_loss_that_is_another_one_is_found_out(monkeypatch) -> None:
+    smoothed = {"smoothed": (LOSSES["logits + CrossEntropyLoss"][0], _Smoothed())}
+    monkeypatch.setattr("bench.suites.notebook_multiclass.LOSSES", smoothed)
+    with pytest.raises(KernelMismatch):
+        run_multiclass()
+
+
+class _Smoothed(torch.nn.CrossEntropyLoss):
+    def __init__(self) -> None:
+        super().__init__(label_smoothing=0.01)

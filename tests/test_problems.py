@@ -132,7 +132,10 @@ def test_problem_is_the_same_every_time_and_named_as_typed(name: str) -> None:
     assert problem.name == spec.strip()
     assert problem.l2 == 0.25
     assert problem.fingerprint == load_problem(spec).fingerprint
-    assert problem.n_classes == 2
+    n_classes = {"iris3": 3, "wine": 3, "digits10": 10}.get(name, 2)
+    assert problem.n_classes == n_classes
+    d = problem.n_features
+    assert problem.coefficient_shape == ((d,) if n_classes == 2 else (n_classes, d))
     assert (problem.n_samples, problem.n_features) == problem.X.shape
 
 
@@ -357,7 +360,9 @@ def test_fields_are_frozen_and_the_callers_arrays_stay_writable() -> None:
         ({"X": [[1, 2], [3]]}, TypeError, "X must be an array of numbers"),
         ({"y": Y[:3]}, ValueError, r"one label per row of X, shape \(4,\); got \(3,\)"),
         ({"y": Y[:, None]}, ValueError, r"got \(4, 1\): use y.ravel"),
-        ({"y": [0, 1, 2, 1]}, ValueError, "labels must be 0 and 1; found 0, 1, 2"),
+        ({"y": [0, 1, 3, 1]}, ValueError, r"or 0 ... c - 1 with no gap; found 0, 1, 3 but no 2"),
+        ({"y": [1, 2, 1, 2]}, ValueError, "found 1, 2 but no 0: recode them"),
+        ({"y": [0, 1, 7, 1]}, ValueError, "found 0, 1, 7: recode them"),
         ({"y": [-1, 1, -1, 1]}, ValueError, "found -1, 1: map -1 to 0"),
         ({"y": [0, 1, 0.5, 1]}, ValueError, "found 0, 0.5, 1"),
         ({"y": [0, 1, np.nan, 1]}, ValueError, "found 0, 1, nan"),

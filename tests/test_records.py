@@ -39,6 +39,8 @@ RUN = Record(
     device="cpu",
     dtype="float64",
     seed=0,
+    repetition=0,
+    sampling="snapshots",
     status="converged",
     message="",
     score={"gap": 1e-9, "run_s": 0.25, "steps": 2, "time_to_1e-1_s": 1e-3, "time_to_1e-6_s": None},
@@ -95,7 +97,7 @@ def test_each_line_is_an_object_of_standard_json(store: RecordStore) -> None:
     for text in store.path.read_text().splitlines():
         fields = json.loads(text, parse_constant=refuse)
         assert set(fields) == set(asdict(RUN))
-        assert fields["schema_version"] == SCHEMA_VERSION == 1
+        assert fields["schema_version"] == SCHEMA_VERSION == 2
 
 
 def test_nan_and_infinity_become_null_wherever_they_stand(store: RecordStore) -> None:
@@ -250,6 +252,8 @@ WRONG_TYPES: dict[str, dict[str, Any]] = {
     "status": {"status": None},
     "kind": {"kind": "something else"},
     "seed": {"seed": "zero"},
+    "repetition": {"repetition": "first"},
+    "sampling": {"sampling": None},
     "score": {"score": None},
     "score a list": {"score": []},
     "score of text": {"score": {"gap": "small"}},
@@ -290,6 +294,17 @@ def test_another_schema_version_is_refused(store: RecordStore, version: Any) -> 
         store.read()
 
 
+def test_records_of_format_1_are_read(store: RecordStore) -> None:
+    old = {k: v for k, v in asdict(RUN).items() if k not in ("repetition", "sampling")}
+    store.append([])
+    store.path.write_bytes(json.dumps(old | {"schema_version": 1}).encode() + b"\n")
+    store.append([TIMING])
+    first, second = store.read()
+    assert first == replace(RUN, schema_version=1)
+    assert second == TIMING
+    assert latest([first, RUN]) == [RUN]
+
+
 # ---------------------------------------------------------------------------- latest and digest
 
 
@@ -309,6 +324,7 @@ def test_latest_keeps_the_last_of_each_cell_in_first_order() -> None:
         {"device": "cuda"},
         {"dtype": "float32"},
         {"seed": 1},
+        {"repetition": 1},
         {"kind": "kernel"},
         {"score": {"timed_beside": "numpy"}},
     ],
@@ -325,7 +341,7 @@ def test_digest_depends_on_every_part_and_its_place() -> None:
 
 # -------------------------------------------------------------------------------------- results
 
-CELL = ["problem", "kernel", "optimizer", "device", "dtype", "seed"]
+CELL = ["problem", "kernel", "optimizer", "device", "dtype", "seed", "repetition"]
 TRIPLES = [
     name
     for k in range(1, 11)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from bench.records import TARGETS, Record, RecordStore, latest
 from bench.report import write_report
 from bench.report.answer import answers
-from bench.report.tables import kernel_times, not_run, readable_times, times_to_target
+from bench.report.misses import why_missed
+from bench.report.plots import figures
+from bench.report.plots_profiles import best_ways
+from bench.report.tables import SHOWN_TARGETS, not_run, readable_times, times_to_target
+from bench.report.tables_kernels import kernel_times
+from bench.report.tables_summary import quality, readable_summary, summary, times_of
 from bench.report.text import gap, listing, ratio_with_range, seconds, seconds_with_range
 from bench.report.write import write_whole
 from bench.results import Results
+from bench.score.profiles import ecdf_steps, performance_profile
 
 ENVIRONMENT = {
     "machine": "m1",
@@ -31,6 +39,7 @@ ENVIRONMENT = {
 FACTS = {
     "n_samples": 100,
     "n_features": 4,
+    "n_classes": 2,
     "l2": 0.0,
     "fingerprint": "x",
     "f_star": 0.5,
@@ -48,7 +57,8 @@ def run_record(
     **changes: Any,
 ) -> Record:
     """A run that met the targets in `times` (seconds) and ended at a relative gap of 1e-4."""
-    score: dict[str, Any] = {"gap": 1e-4, "relative_gap": 1e-4, "run_s": 1.0}
+    score: dict[str, Any] = {"gap": 1e-4, "relative_gap": 1e-4, "run_s": 1.0, "resolution": 1e-15}
+    score |= {"passes": 50.0, "budget_passes": 50.0, "budget_s": 1.0, "area_log_gap": -3.0}
     for target in TARGETS:
         time = (times or {}).get(target)
         score[f"time_to_{target}_s"] = time
@@ -63,6 +73,8 @@ def run_record(
         "device": "cpu",
         "dtype": "float64",
         "seed": seed,
+        "repetition": 0,
+        "sampling": "snapshots",
         "status": status,
         "message": "",
         "score": score,
@@ -111,16 +123,50 @@ def test_a_row_has_the_median_and_the_range_of_its_runs() -> None:
     )
     assert row["hits_1e-6"] == row["runs"] == 3
     assert row["hits_1e-9"] == 0
+    assert row["ert_1e-6_s"] == pytest.approx(0.2)
 
 
-def test_a_miss_is_never_hidden_in_a_median() -> None:
-    frame = times_to_target(Results(tuple(runs("sgd", [0.1, None, 0.1]))))
+def test_a_miss_is_later_than_every_hit_and_never_hidden() -> None:
+    frame = times_to_target(Results(tuple(runs("sgd", [0.1, None, 0.2]))))
+    (row,) = frame.to_dict("records")
+    assert row["time_to_1e-6_s"] == 0.2  # the middle of 0.1, 0.2 and later
+    assert row["time_to_1e-6_low_s"] == 0.1
+    assert pd.isna(row["time_to_1e-6_high_s"])
+    assert row["hits_1e-6"] == 2
+    assert row["ert_1e-6_s"] == pytest.approx((0.1 + 0.2 + 1.0) / 2)  # the miss spent 1 s
+    shown = readable_times(frame).iloc[0]
+    assert shown["time to 1e-6"] == "200 ms [100-missed], 2 of 3 runs"
+    assert shown["time to 1e-9"] == "missed"
+
+
+def test_a_median_that_is_a_miss_is_not_given() -> None:
+    frame = times_to_target(Results(tuple(runs("sgd", [None, None, 0.2]))))
     (row,) = frame.to_dict("records")
     assert pd.isna(row["time_to_1e-6_s"])
-    assert row["hits_1e-6"] == 2
-    shown = readable_times(frame).iloc[0]
-    assert shown["time to 1e-6"] == "2 of 3 runs"
-    assert shown["time to 1e-9"] == "missed"
+    assert readable_times(frame).iloc[0]["time to 1e-6"] == "1 of 3 runs"
+
+
+@pytest.mark.parametrize(
+    ("score", "status", "why"),
+    [
+        ({}, "budget", "50 passes spent"),
+        ({"passes": 20.0}, "budget", "1.00 s spent"),
+        ({"passes": 20.0, "run_s": 0.1}, "budget", "it stopped without meeting its own test"),
+        ({}, "converged", "its own stopping test ended it"),
+        ({}, "diverged", "diverged: it ended above its start"),
+        ({"resolution": 2e-8}, "budget", "below what can be told apart (2.0e-08)"),
+        ({}, "failed", "the message"),
+        ({"gap": None}, "budget", "no proved optimum to measure against"),
+    ],
+)
+def test_every_miss_is_explained(score: dict[str, Any], status: str, why: str) -> None:
+    record = run_record(times={"1e-3": 0.1}, status=status, message="the message")
+    record = dataclasses.replace(record, score={**record.score, **score})
+    runs_of_it = Results((record,)).scores()
+    assert why_missed(runs_of_it, SHOWN_TARGETS) == why
+    assert times_to_target(Results((record,)))["why_missed"].tolist() == [why]
+    met = run_record(times={"1e-9": 0.1}, status=status)
+    assert why_missed(Results((met,)).scores(), SHOWN_TARGETS) == ""
 
 
 def test_the_fastest_comes_first_and_the_misses_last() -> None:
@@ -164,6 +210,64 @@ def test_where_nobody_meets_the_fine_target_the_coarse_one_decides() -> None:
     assert "raise the budget" in answer.sentence
 
 
+MANY = (
+    runs("a", [0.1, 0.2, 0.15])
+    + runs("b", [0.3, None, 0.2])
+    + runs("c", [None] * 3)
+    + runs("a", [0.01, 0.02, 0.015], problem="wine")
+    + runs("b", [0.03, 0.05, 0.04], problem="wine")
+    + runs("c", [0.01, 0.01, None], problem="wine")
+    + runs("a", [0.2] * 3, kernel="torch-autograd")
+)
+
+
+@pytest.mark.parametrize("removed", ["a", "b", "c"])
+def test_no_optimizer_moves_another_ones_scores(removed: str) -> None:
+    """Targets, intervals, rates and ecdf stay equal byte for byte; the profile may move."""
+    everyone = Results(tuple(MANY))
+    without = Results(tuple(r for r in MANY if r.optimizer != removed))
+    for table in (times_to_target, summary, quality, Results.scores, Results.curves, best_ways):
+        rows = table(everyone)
+        rows = rows[rows["optimizer"] != removed]
+        assert rows.to_csv(index=False) == table(without).to_csv(index=False), table
+    before = {n: times_of(rows) for n, rows in best_ways(everyone).groupby("optimizer")}
+    after = {n: times_of(rows) for n, rows in best_ways(without).groupby("optimizer")}
+    assert set(before) - set(after) == {removed}
+    for name, times in after.items():
+        steps, expected = ecdf_steps(times), ecdf_steps(before[name])
+        assert steps.at.tobytes() == expected.at.tobytes()
+        assert steps.height.tobytes() == expected.height.tobytes()
+
+
+def test_the_profile_does_move_and_says_so() -> None:
+    times = np.array([[0.1, 0.2], [0.3, 0.2]])
+    assert performance_profile(times, [1.0])[0].tolist() == [0.5, 0.5]
+    assert performance_profile(times[:, 1:], [1.0])[0].tolist() == [1.0]
+    captions = {name: caption for name, caption, _ in figures(Results(tuple(MANY)))}
+    assert "moves with who else ran" in captions["performance_profile"]
+    assert "No curve depends on another" in captions["ecdf"]
+
+
+def test_the_summary_counts_every_run_over_all_problems() -> None:
+    frame = summary(Results(tuple(MANY))).set_index(["optimizer", "kernel"])
+    row = frame.loc[("b", "numpy")]
+    assert (row["problems"], row["runs"], row["hits_1e-6"]) == (2, 6, 5)
+    assert row["rate_1e-6"] == pytest.approx(5 / 6)
+    assert row["rate_1e-6_low"] < 5 / 6 < row["rate_1e-6_high"]
+    assert row["solved"] == pytest.approx((5 + 5) / (6 * 10))  # 1e-3 and 1e-6 of ten targets
+    logs = np.log([0.301, 1.001, 0.201, 0.031, 0.051, 0.041])  # the miss spent 1 s; shift 1 ms
+    assert row["mean_time_s"] == pytest.approx(np.exp(logs.mean()) - 1e-3)
+    assert row["mean_time_misses"] == 1
+    shown = readable_summary(summary(Results(tuple(MANY))))
+    assert shown[shown["optimizer"] == "b"]["mean time to 1e-6"].item().startswith("≥ ")
+
+
+def test_each_optimizer_has_its_best_way_by_its_own_runs_alone() -> None:
+    ways = best_ways(Results(tuple(MANY)))
+    # On torch-autograd, a ran on one of the two problems.
+    assert set(ways[ways["optimizer"] == "a"]["kernel"]) == {"numpy"}
+
+
 def test_a_problem_without_optimum_says_so_instead_of_ranking() -> None:
     facts = FACTS | {"exists": False, "f_star": None, "reason": "separable: set l2 > 0"}
     (answer,) = answers(Results(tuple(runs("a", [None], problem_facts=facts))))
@@ -190,6 +294,10 @@ def test_cells_that_did_not_run_are_listed_with_their_reason() -> None:
     ]
     (row,) = not_run(Results(tuple(records))).to_dict("records")
     assert (row["kernel"], row["message"], row["cells"]) == ("fused-cuda", "no GPU", 2)
+    assert row["what"] == ""
+    some = run_record("c", status="unavailable", message="needs a penalty", score={})
+    (row,) = not_run(Results((some, *runs("a", [0.1])))).to_dict("records")
+    assert row["what"] == "c on iris"
     assert times_to_target(Results(tuple(records))).empty
 
 
@@ -200,13 +308,15 @@ def test_a_report_is_written_from_records_alone(tmp_path: Path) -> None:
     page = written.page.read_text()
     assert "a on numpy" in page
     assert "<b>&" not in page, "a name reached the page unescaped"
-    for name in ("times_to_target", "problems", "kernel_times", "scores"):
+    for name in ("times_to_target", "summary", "quality", "problems", "kernel_times", "scores"):
         frame = pd.read_csv(tmp_path / "tables" / f"{name}.csv")
         assert len(frame)
     assert {p.stem for p in written.plots} == {
         "gap_vs_time_iris",
         "gap_vs_passes_iris",
         "time_to_target",
+        "ecdf",
+        "performance_profile",
         "kernel_time",
     }
     for plot in written.plots:

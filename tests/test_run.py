@@ -16,13 +16,19 @@ import pandas as pd
 import pytest
 
 import bench
+import bench.suites.run
 from bench.measure.recorder import Budget
-from bench.optimizers import Stop
+from bench.optimizers import Fit, Stop
 from bench.problems import Problem
 from bench.records import RecordStore
+from bench.report.plots_profiles import best_ways
+from bench.report.tables import times_to_target
+from bench.report.tables_summary import quality, summary
+from bench.results import Results
 from bench.suites.definitions import SUITES, Suite
 from bench.suites.plan import expand
 from bench.suites.run import run_suite
+from logreg_kernels.torch_autograd import TorchAutogradObjective
 
 SMALL = Suite(
     "small",
@@ -144,7 +150,7 @@ def test_a_problem_and_an_optimizer_of_the_users_own() -> None:
         ({"seeds": "3"}, "seeds must be an integer"),
         ({"problems": "iris"}, r"problems must be a list; got 'iris'"),
         ({"problems": [None]}, "a problem is a spec or a Problem; got None"),
-        ({"optimizers": [3]}, "an optimizer is a spec or has a run method; got 3"),
+        ({"optimizers": [3]}, "an optimizer is a spec, or has a run or a fit method; got 3"),
         ({"devices": ["cpu:7"]}, "torch knows no device 'cpu:7'"),
         ({"passes": 0}, "budget must be above 0"),
     ],
@@ -253,7 +259,7 @@ def test_records_say_where_they_come_from(tmp_path) -> None:
             "commit",
         ):
             assert name in environment
-        assert record["schema_version"] == 1
+        assert record["schema_version"] == 2
         assert record["samples"]
         assert record["problem_facts"]["f_star"] == pytest.approx(0.0690770079083977, rel=1e-14)
 
@@ -263,3 +269,151 @@ def test_the_quick_suite_is_the_one_that_the_readme_promises() -> None:
     assert names == {"lbfgs", "sgd", "momentum", "adam"}
     problems = {spec.partition(":")[0] for spec in SUITES["quick"].problems}
     assert problems == {"iris", "breast_cancer", "digits", "synthetic"}
+
+
+def test_repetitions_are_cells_of_their_own(tmp_path) -> None:
+    results = run_suite(replace(SMALL, kernels=("numpy",), seeds=2, repetitions=3), tmp_path)
+    scores = results.scores()
+    assert len(scores) == 2 * 2 * 3
+    lbfgs = scores[scores["optimizer"] == "lbfgs"]
+    assert lbfgs[["seed", "repetition"]].apply(tuple, axis=1).nunique() == 6
+    # The same seed takes the same steps: repetitions differ by time alone.
+    sgd = scores[scores["optimizer"] != "lbfgs"]
+    assert (sgd.groupby("seed")["f"].nunique() == 1).all()
+    assert sgd["f"].nunique() == 2
+    told: list[Any] = []
+    run_suite(
+        replace(SMALL, kernels=("numpy",), seeds=2, repetitions=3),
+        tmp_path,
+        on_progress=told.append,
+    )
+    assert told[-1].total == 0
+
+
+@dataclass(frozen=True)
+class Bisecting:
+    """A solver with a loss of its own: each iteration halves the way to w*."""
+
+    library = "mine"
+    claims: bool = True
+
+    def unavailable(self, *, l2: float, n_classes: int, dtype: str) -> str | None:
+        return "it takes no penalty" if l2 else None
+
+    def fit(self, X: Any, y: Any, *, l2: float, max_iter: int, seed: int) -> Fit:
+        w = bench.optimum("iris").w * (1 - 0.5**max_iter)
+        return Fit(w=w, iterations=max_iter, converged=self.claims and max_iter >= 20)
+
+
+def test_a_solver_that_does_not_report_is_fitted_anew_with_growing_budgets() -> None:
+    results = bench.run(["iris"], [Bisecting(), "lbfgs"], ["numpy", "torch-autograd"], seeds=2)
+    scores = results.scores()
+    mine = scores[scores["kernel"] == "mine"]
+    assert len(mine) == 2, "it ran once a seed, and not once a kernel"
+    assert (mine["sampling"] == "refits").all()
+    assert (scores[scores["optimizer"] == "lbfgs"]["sampling"] == "snapshots").all()
+    assert (mine["status"] == "converged").all()
+    curve = results.curves()
+    curve = curve[(curve["kernel"] == "mine") & (curve["seed"] == 0)]
+    assert curve["step"].tolist() == [*range(10), 10, 11, 12, 13, 14, 15, 16, 18, 20]
+    assert curve["passes"].isna().sum() == len(curve) - 1
+    first = mine.iloc[0]
+    assert first["spent_s"] > first["run_s"] > 0
+    assert first["time_to_1e-6_s"] > 0
+    assert pd.isna(first["passes_to_1e-6"])
+
+
+def test_a_solver_says_what_it_can_not_minimise() -> None:
+    (record,) = bench.run(["iris:l2=0.1"], [Bisecting()], ["numpy"], seeds=2).records
+    assert (record.status, record.message) == ("unavailable", "it takes no penalty")
+    (record,) = run_suite(
+        Suite("x", ("iris",), (Bisecting(),), SMALL.budget, devices=("cuda",), kernel_samples=0)
+    ).records
+    assert record.message == "mine computes on the CPU only"
+
+
+def test_a_solver_that_fails_or_lies_is_a_failed_cell() -> None:
+    @dataclass(frozen=True)
+    class Breaks(Bisecting):
+        def fit(self, X: Any, y: Any, *, l2: float, max_iter: int, seed: int) -> Fit:
+            if max_iter > 3:
+                raise ArithmeticError("overflow in the fourth")
+            return Fit(w=np.zeros(4), iterations=max_iter, converged=False)
+
+    @dataclass(frozen=True)
+    class Lies(Bisecting):
+        def fit(self, X: Any, y: Any, *, l2: float, max_iter: int, seed: int) -> Fit:
+            return Fit(w=0.01 * bench.optimum("iris").w, iterations=1, converged=True)
+
+    broken, lying = bench.run(["iris"], [Breaks(), Lies()], ["numpy"], seeds=1).records
+    assert (broken.status, broken.message) == ("failed", "ArithmeticError: overflow in the fourth")
+    assert broken.samples["step"] == [0, 1, 2, 3]
+    assert lying.status == "failed"
+    assert lying.message.startswith("stopped as converged at a relative gap of")
+
+
+@dataclass(frozen=True)
+class LyingOptimizer:
+    """Stops as converged after one small step."""
+
+    def run(self, objective: Any, w0: Any, rng: Any, on_step: Any) -> Stop:
+        on_step(w0 - 1e-3 * objective.value_and_grad(w0)[1])
+        return Stop.CONVERGED
+
+
+def test_an_optimizer_that_claims_success_at_a_wrong_point_is_a_failed_cell() -> None:
+    (record,) = bench.run(["wine"], [LyingOptimizer()], ["numpy"], seeds=1).records
+    assert record.status == "failed"
+    assert "stopped as converged at a relative gap of" in record.message
+
+
+def test_a_wrong_optimum_is_refuted_by_the_first_run_below_it(monkeypatch) -> None:
+    """A certificate that claims f* too high: nothing is scored against it."""
+    honest = bench.optimum("iris")
+    wrong = replace(honest, f=honest.f * 1.01, gap_bound=1e-20)
+    monkeypatch.setattr(bench.suites.run, "load_or_solve", lambda *_: wrong)
+    (record,) = bench.run(["iris"], ["lbfgs"], ["numpy"], seeds=1).records
+    assert record.status == "failed"
+    assert "is refuted: this run reached" in record.message
+    assert not record.score
+
+
+def test_what_an_optimizer_needs_and_a_kernel_lacks_is_said(monkeypatch) -> None:
+    monkeypatch.delattr(TorchAutogradObjective, "hessian")
+    (record,) = bench.run(["iris"], ["newton"], ["torch-autograd"], seeds=1).records
+    assert record.status == "unavailable"
+    assert record.message == "kernel torch-autograd has no hessian, which newton needs"
+
+
+@pytest.mark.parametrize("problem", ["iris3", "wine"])
+def test_more_than_two_classes_end_to_end(problem: str) -> None:
+    lbfgs, sgd = "lbfgs:line_search=strong_wolfe", "sgd:lr=0.1,batch_size=16"
+    kernels = ["numpy", "torch-autograd"]
+    budget = {"passes": 600, "seconds": 60.0}
+    results = bench.run([problem], [lbfgs, "newton", sgd], kernels, seeds=1, **budget)
+    scores = results.scores().set_index("optimizer")
+    assert (scores.loc[[lbfgs, "newton"], "status"] == "converged").all()
+    assert (scores.loc[[lbfgs, "newton"], "time_to_1e-10_s"] > 0).all()
+    assert (scores.loc[[lbfgs, "newton"], "label_agreement"] == 1.0).all()
+    assert (scores.loc[sgd, "relative_gap"] < 0.5).all()
+
+
+def test_removing_an_optimizer_from_a_suite_leaves_the_others_as_they_are(monkeypatch) -> None:
+    """With a clock that counts its stamps, whole runs repeat to the last byte."""
+    ticks = iter(range(0, 10**12, 1_000_000))
+    monkeypatch.setattr("bench.measure.clock.time.perf_counter_ns", lambda: next(ticks))
+    optimizers = ("lbfgs", "adam:lr=0.1", "sgd:lr=0.1,batch_size=33")
+    suite = replace(SMALL, problems=("iris", "iris3"), optimizers=optimizers, kernel_samples=0)
+
+    def rows_of(chosen: tuple[str, ...], shown: set[str]) -> list[str]:
+        results = run_suite(replace(suite, optimizers=chosen))
+        tables = (times_to_target, summary, quality, best_ways, Results.curves, Results.scores)
+        frames = [table(results).drop(columns=_MEASURED, errors="ignore") for table in tables]
+        return [f[f["optimizer"].isin(shown)].to_csv(index=False) for f in frames]
+
+    for removed in optimizers:
+        others = tuple(name for name in optimizers if name != removed)
+        assert rows_of(optimizers, set(others)) == rows_of(others, set(others))
+
+
+_MEASURED = ["setup_s", "transfer_s", "compile_s"]

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from bench.measure.clock import clock_for
+from bench.measure.clock import Clock, clock_for
 from bench.measure.quiet import no_garbage_collection
 from bench.measure.recorder import Budget, BudgetSpent, CountingObjective, Recorder, Trace
 from bench.measure.verify import verify
@@ -67,15 +67,19 @@ def run_optimizer(
     rng: Shuffler,
     budget: Budget,
     w0: Any = None,
+    clock: Clock | None = None,
 ) -> Trace:
     """One timed run from `w0` (default: zeros); an optimizer that raises leaves its trace, too.
 
     Python's garbage collector is off while the clock runs.
+
+    Args:
+        clock: default: the one for the objective's device.
     """
-    start = np.zeros(objective.n_features) if w0 is None else w0
+    start = np.zeros(objective.coefficient_shape) if w0 is None else w0
     w = objective.as_coefficients(start)
     counting = CountingObjective(objective)
-    recorder = Recorder(counting, clock_for(objective.device), budget)
+    recorder = Recorder(counting, clock or clock_for(objective.device), budget)
     objective.synchronize()
     with no_garbage_collection():
         recorder.start(w)

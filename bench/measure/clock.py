@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 
@@ -35,29 +35,39 @@ class HostClock:
         return [(stamp - stamps[0]) * 1e-9 for stamp in stamps]
 
 
-class CudaClock:
-    """CUDA events: the device notes the time when it gets there, while the host runs ahead.
+class Event(Protocol):
+    """A mark in the work of a device, as torch.cuda.Event is one."""
 
-    Resolution about 0.5 microseconds (CUDA runtime, cudaEventElapsedTime).
+    def record(self) -> None:
+        """Queue the mark behind the work asked for so far."""
+
+    def elapsed_time(self, end: Any, /) -> float:
+        """Milliseconds from this mark to another, once the device has passed both."""
+
+
+class EventClock:
+    """Events: the device notes the time when it gets there, while the host runs ahead.
+
+    Args:
+        make_event: a new event of the device.
+        synchronize: waits until the device has done all that it was asked for.
     """
 
-    def __init__(self, device: str) -> None:
-        import torch
+    def __init__(self, make_event: Callable[[], Event], synchronize: Callable[[], None]) -> None:
+        self._make_event = make_event
+        self._synchronize = synchronize
 
-        self._torch = torch
-        self._device = torch.device(device)
-
-    def stamp(self) -> Any:
+    def stamp(self) -> Event:
         """See `Clock.stamp`."""
-        event = self._torch.cuda.Event(enable_timing=True)
-        event.record(self._torch.cuda.current_stream(self._device))
+        event = self._make_event()
+        event.record()
         return event
 
     def finish(self) -> None:
         """See `Clock.finish`."""
-        self._torch.cuda.synchronize(self._device)
+        self._synchronize()
 
-    def seconds(self, stamps: Sequence[Any]) -> list[float]:
+    def seconds(self, stamps: Sequence[Event]) -> list[float]:
         """See `Clock.seconds`."""
         return [0.0] + [stamps[0].elapsed_time(stamp) * 1e-3 for stamp in stamps[1:]]
 
@@ -72,5 +82,25 @@ def clock_for(device: str) -> Clock:
     if kind == "cpu":
         return HostClock()
     if kind == "cuda":
-        return CudaClock(device)
+        return _cuda_clock(device)
     raise ValueError(f"no clock here is known to be right on {device!r}: use cpu or cuda")
+
+
+def _cuda_clock(device: str) -> EventClock:
+    """CUDA events on the device's current stream.
+
+    Resolution about 0.5 microseconds (CUDA runtime, cudaEventElapsedTime).
+    """
+    import torch
+
+    class CudaEvent:
+        def __init__(self) -> None:
+            self.event = torch.cuda.Event(enable_timing=True)
+
+        def record(self) -> None:
+            self.event.record(torch.cuda.current_stream(device))
+
+        def elapsed_time(self, end: CudaEvent) -> float:
+            return float(self.event.elapsed_time(end.event))
+
+    return EventClock(CudaEvent, lambda: torch.cuda.synchronize(device))

@@ -45,7 +45,7 @@ def time_kernels(objectives: Mapping[str, Objective], samples: int) -> dict[str,
 def _point(objective: Objective) -> Any:
     """A w away from 0, where exp and log1p would see one argument only."""
     rng = np.random.default_rng(0)
-    return objective.as_coefficients(rng.standard_normal(objective.n_features) * 0.1)
+    return objective.as_coefficients(rng.standard_normal(objective.coefficient_shape) * 0.1)
 
 
 def _calibrate(objective: Objective, w: Any) -> int:

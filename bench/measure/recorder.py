@@ -38,23 +38,28 @@ class Trace:
 
     Args:
         step: steps of the optimizer, shape (k,).
-        elapsed_s: seconds since the start of the run, shape (k,).
-        oracle_calls: calls of `value_and_grad` that led to this w, shape (k,).
-        rows_read: rows that those calls read, shape (k,).
-        w: the iterates, float64, shape (k, d).
+        elapsed_s: seconds since the start of the run, shape (k,); of a solver that is fitted
+            anew, seconds of that fit alone.
+        oracle_calls: calls of the objective that led to this w, shape (k,); NaN where the solver
+            does not count them.
+        rows_read: rows that those calls read, shape (k,); NaN likewise.
+        w: the iterates, float64, shape (k, d) or (k, c, d).
         stop: "converged", "budget" or "failed".
         message: the error of a failed run, else empty.
-        run_s: seconds of the whole run, the final synchronisation included.
+        run_s: seconds of the whole run, the final synchronisation included; of a solver that is
+            fitted anew, of its longest fit.
+        spent_s: seconds on the clock for all of it: `run_s`, or the sum over all fits.
     """
 
     step: NDArray[np.int64]
     elapsed_s: NDArray[np.float64]
-    oracle_calls: NDArray[np.int64]
-    rows_read: NDArray[np.int64]
+    oracle_calls: NDArray[np.float64]
+    rows_read: NDArray[np.float64]
     w: NDArray[np.float64]
     stop: str
     message: str
     run_s: float
+    spent_s: float
 
 
 class BudgetSpent(Exception):  # noqa: N818 - it ends a run as agreed; it is not an error
@@ -62,7 +67,11 @@ class BudgetSpent(Exception):  # noqa: N818 - it ends a run as agreed; it is not
 
 
 class CountingObjective:
-    """An objective that counts its calls and the rows they read; otherwise itself."""
+    """An objective that counts its calls and the rows they read; otherwise itself.
+
+    A value with its gradient, a Hessian product and a Hessian are one call each, and read each row
+    once, although their arithmetic differs (a Hessian's by a factor of d).
+    """
 
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
@@ -76,8 +85,22 @@ class CountingObjective:
         self.rows_read += self.n_samples if rows is None else len(rows)
         return self._objective.value_and_grad(w, rows)
 
+    def hvp(self, w: Any, v: Any) -> Any:
+        """The objective's own, counted as one call over all rows."""
+        self._count_all_rows()
+        return self._objective.hvp(w, v)  # type: ignore[attr-defined]
+
+    def hessian(self, w: Any) -> Any:
+        """The objective's own, counted as one call over all rows."""
+        self._count_all_rows()
+        return self._objective.hessian(w)  # type: ignore[attr-defined]
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._objective, name)
+
+    def _count_all_rows(self) -> None:
+        self.oracle_calls += 1
+        self.rows_read += self.n_samples
 
 
 class Recorder:
@@ -126,12 +149,13 @@ class Recorder:
         return Trace(
             step=np.array(step),
             elapsed_s=np.array(elapsed),
-            oracle_calls=np.array(calls),
-            rows_read=np.array(rows),
+            oracle_calls=np.array(calls, dtype=np.float64),
+            rows_read=np.array(rows, dtype=np.float64),
             w=np.array([to_float64(iterate) for iterate in w]),
             stop=stop,
             message=message,
             run_s=run_s,
+            spent_s=run_s,
         )
 
     def _snapshot(self) -> None:

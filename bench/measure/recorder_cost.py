@@ -98,7 +98,7 @@ def _recorded(
     objective: Objective, optimizer: Optimizer, budget: Budget, *, stopwatch: bool = False
 ) -> tuple[int, int, float, float]:
     """(steps, snapshots, seconds, seconds inside the recorder) of a run as every cell is run."""
-    w = objective.as_coefficients(np.zeros(objective.n_features))
+    w = objective.as_coefficients(np.zeros(objective.coefficient_shape))
     counting = CountingObjective(objective)
     recorder = Recorder(counting, clock_for("cpu"), budget)
     watch = _Stopwatch(recorder)
@@ -115,7 +115,7 @@ def _recorded(
 
 def _bare(objective: Objective, optimizer: Optimizer, steps: int) -> float:
     """Seconds of the same steps with nothing kept and nothing counted but the steps."""
-    w = objective.as_coefficients(np.zeros(objective.n_features))
+    w = objective.as_coefficients(np.zeros(objective.coefficient_shape))
     left = steps
 
     def on_step(_: object) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from bench.problems import Problem
-from logreg_kernels.numpy_kernel import NumpyKernel, NumpyObjective
+from logreg_kernels.numpy_kernel import NumpyKernel
+from logreg_kernels.numpy_kernel_binary import NumpyBinary
+from logreg_kernels.numpy_kernel_softmax import NumpySoftmax
 
 
-def reference_objective(problem: Problem) -> NumpyObjective:
+def reference_objective(problem: Problem) -> NumpyBinary | NumpySoftmax:
     """f, its gradient and its Hessian on the training rows; shares the problem's X."""
-    y = problem.y.astype(np.float64)
-    return NumpyKernel().bind(problem.X, y, l2=problem.l2, device="cpu", dtype="float64")
+    return NumpyKernel().bind(problem.X, problem.y, l2=problem.l2, device="cpu", dtype="float64")

@@ -17,7 +17,7 @@ def unit_roundoff(dtype: str) -> float:
 
 
 def logit_error(X: Matrix, w: Vector, u: float) -> Vector:
-    """Bound on the error of each computed z_i = x_i . w, shape (n,).
+    """Bound on the error of each computed logit, shape (n,), or (n, c) for W (c, d).
 
         |z^_i - z_i| <= gamma_{d+1} sum_j |x_ij w_j|,   gamma_k = k u / (1 - k u)
 
@@ -25,29 +25,60 @@ def logit_error(X: Matrix, w: Vector, u: float) -> Vector:
 
     Source: Higham (2002), Accuracy and Stability of Numerical Algorithms, eq. (3.5).
     """
-    return np.asarray(gamma(X.shape[1] + 1, u) * (np.abs(X) @ np.abs(w)))
+    return np.asarray(gamma(X.shape[1] + 1, u) * (np.abs(X) @ np.abs(w).T))
 
 
 def gradient_error(
     X: Matrix, w: Vector, l2: float, u: float, *, sum_growth: float | None = None
 ) -> Vector:
-    """Bound on the error of each entry of a computed gradient, shape (d,).
+    """Bound on the error of each entry of a computed gradient, of w's shape.
 
-        |g^_j - g_j| <= 1/n sum_i |x_ij| (|z^_i - z_i| / 4 + 8 u + c) + 4 u l2 |w_j|
+        |g^_kj - g_kj| <= 1/n sum_i |x_ij| (e_i + (c + 8) u + s) + 4 u l2 |w_kj|
 
-    sigmoid has slope at most 1/4 and |sigmoid(z) - y| <= 1; 8 u covers exp, the quotient and the
-    products around it. `c` is gamma_{n+2} for the sum over rows: a bound for any order of
-    summation, and loose by a factor of about sqrt(n).
+    with e_i what errors of the logits do to a residual, s = gamma_{n+2} for the sum over rows (a
+    bound for any order of summation, loose by a factor of about sqrt(n)), and (c + 8) u for exp,
+    the sum over c classes, the quotient and the products around them.
+
+    Two classes: sigmoid has slope at most 1/4, so e_i = |z^_i - z_i| / 4. Softmax: dp_k/dz.v =
+    p_k (v_k - p.v), at most p_k (1 - p_k) times the spread of v, so e_i = max_k |z^_ik - z_ik| / 2.
 
     Args:
-        sum_growth: replaces n in c, for an estimate rather than a bound.
+        sum_growth: replaces n in s, for an estimate rather than a bound.
     Source: Higham (2002), eq. (3.5) for each of the two products.
     """
     n = X.shape[0]
-    scale = np.abs(X)
-    c = gamma(n + 2 if sum_growth is None else sum_growth, u)
-    per_row = logit_error(X, w, u) / 4 + 8 * u + c
-    return np.asarray(per_row @ scale / n + 4 * u * l2 * np.abs(w))
+    s = gamma(n + 2 if sum_growth is None else sum_growth, u)
+    z_error = logit_error(X, w, u)
+    if w.ndim == 1:
+        per_row = z_error / 4 + 8 * u + s
+    else:
+        per_row = z_error.max(axis=1) / 2 + (w.shape[0] + 8) * u + s
+    return np.asarray(per_row @ np.abs(X) / n + 4 * u * l2 * np.abs(w))
+
+
+def value_error(X: Matrix, w: Vector, l2: float, nll: Vector, u: float) -> float:
+    """Bound on the error of f as `value_batch` of the reference computes it at w.
+
+        |f^ - f| <= 1/n sum_i [min(1, nll_i) e_i + (c + 16 + log2 n) u nll_i]
+                    + (p + 4) u l2/2 ||w||^2
+
+    e_i, twice the largest error of the row's logits, moves nll_i by at most 1 - p_i times itself,
+    with p_i = exp(-nll_i) the probability of the label, and 1 - p_i <= min(1, nll_i). The other
+    term is for exp, log1p, the sum over c classes and NumPy's pairwise sum over the rows.
+
+    Args:
+        nll: of each row at w, shape (n,).
+    Source: Higham (1993), "The accuracy of floating point summation", section 3, for pairwise
+        sums; NumPy adds blocks of up to 128 terms in 8 lanes, hence the 16.
+    """
+    n = X.shape[0]
+    z_error = logit_error(X, w, u)
+    spread = 2 * (z_error if w.ndim == 1 else z_error.max(axis=1))
+    n_classes = 2 if w.ndim == 1 else w.shape[0]
+    blocks = 1 + n * n_classes / 2**18
+    rounded = (n_classes + 16 + np.log2(n) + blocks) * u
+    moved = np.minimum(1.0, nll) @ spread + rounded * nll.sum()
+    return float(moved / n + (w.size + 4) * u * l2 / 2 * np.vdot(w, w))
 
 
 def gamma(k: float, u: float) -> float:

@@ -9,11 +9,12 @@ from types import MappingProxyType
 from bench import specs
 from bench.errors import InputError
 from bench.problems.breast_cancer import breast_cancer
-from bench.problems.digits import digits
+from bench.problems.digits import digits, digits10
 from bench.problems.file import file
-from bench.problems.iris import iris
+from bench.problems.iris import iris, iris3
 from bench.problems.problem import Problem
 from bench.problems.synthetic import synthetic
+from bench.problems.wine import wine
 
 __all__ = ["PROBLEMS", "Problem", "load_problem"]
 
@@ -21,8 +22,11 @@ __all__ = ["PROBLEMS", "Problem", "load_problem"]
 PROBLEMS: Mapping[str, Callable[..., Problem]] = MappingProxyType(
     {
         "iris": iris,
+        "iris3": iris3,
+        "wine": wine,
         "breast_cancer": breast_cancer,
         "digits": digits,
+        "digits10": digits10,
         "synthetic": synthetic,
         "file": file,
     }

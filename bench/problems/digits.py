@@ -1,11 +1,13 @@
-"""Handwritten digits: odd ones against even ones."""
+"""Handwritten digits: odd ones against even ones, and all ten."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from bench.problems.problem import Problem
+from bench.problems.problem import Labels, Problem
 
 
 def digits(l2: float = 1e-3) -> Problem:
@@ -16,8 +18,17 @@ def digits(l2: float = 1e-3) -> Problem:
 
     Source: Alpaydin and Kaynak (1998), by way of scikit-learn's copy.
     """
+    return _split("digits", l2, lambda digit: digit % 2)
+
+
+def digits10(l2: float = 1e-3) -> Problem:
+    """All ten digits, on the rows and features of `digits`: softmax over 640 coefficients."""
+    return _split("digits10", l2, lambda digit: digit)
+
+
+def _split(name: str, l2: float, label: Callable[[Labels], Labels]) -> Problem:
     X, digit = load_digits(return_X_y=True)
     X, X_test, y, y_test = train_test_split(
-        X / 16.0, digit % 2, test_size=0.25, random_state=0, stratify=digit
+        X / 16.0, label(digit), test_size=0.25, random_state=0, stratify=digit
     )
-    return Problem("digits", X, y, l2, X_test=X_test, y_test=y_test)
+    return Problem(name, X, y, l2, X_test=X_test, y_test=y_test)

@@ -16,29 +16,34 @@ _FEWEST_ROWS_A_CLASS = 4  # a quarter of them is one test row
 
 
 def file(path: str, target: str = "", l2: float = 1e-3, standardise: bool = True) -> Problem:
-    """Any CSV, Parquet, NPZ or svmlight file with numeric features and a binary target.
+    """Any CSV, Parquet, NPZ or svmlight file with numeric features and a column of classes.
 
     A quarter of the rows, stratified by label, is kept for testing.
 
     Args:
         path: .csv, .tsv or .parquet with a header line; .npz with arrays `X` and `y`; .svmlight,
             .svm or .libsvm.
-        target: the label's column (default: the last one). Its two values may be anything; the
-            larger one, in sorted order, becomes 1.
+        target: the label's column (default: the last one). Its values may be anything; in sorted
+            order they become 0, 1, ..., c - 1. Two are fitted by w, more by softmax.
         l2: penalty >= 0.
         standardise: scale features to mean 0 and variance 1, as measured on the training rows.
     Raises:
-        ValueError: no such column, not two classes of at least 4 rows, or text among the features.
+        ValueError: no such column, fewer than two classes, one of fewer than 4 rows, or text
+            among the features.
         OSError: the file can't be read.
     """
     X, labels = read(Path(path), target)
     if len(labels) and pd.isna(labels).any():
         raise ValueError("some labels are missing or nan: drop those rows")
-    classes, rows = np.unique(labels, return_counts=True)
-    if len(labels) and len(classes) != 2:
-        shown = ", ".join(map(str, classes[:5])) + (", ..." if len(classes) > 5 else "")
-        raise ValueError(f"the target needs two classes; found {len(classes)}: {shown}")
-    y = (labels == classes[-1]).astype(np.intp) if len(classes) else np.empty(0, np.intp)
+    classes, y, rows = np.unique(labels, return_inverse=True, return_counts=True)
+    shown = ", ".join(map(str, classes[:5])) + (", ..." if len(classes) > 5 else "")
+    if len(classes) == 1:
+        raise ValueError(f"the target needs at least two classes; found 1: {shown}")
+    if len(classes) > max(2, len(labels) // _FEWEST_ROWS_A_CLASS):
+        raise ValueError(
+            f"the target has {len(classes)} values in {len(labels)} rows ({shown}), too many for "
+            "classes: is it a measurement, or another column's?"
+        )
     whole = Problem(path, X, y, l2)  # refuses NaN and the like before a split or scaling
     if rows.min() < _FEWEST_ROWS_A_CLASS:
         rarer = classes[rows.argmin()]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from logreg_kernels.contract import coefficient_shape
 from logreg_kernels.validation import check_l2, check_label_values, check_labels, check_matrix
 
 Matrix = NDArray[np.float64]
@@ -20,9 +21,11 @@ Labels = NDArray[np.intp]
 class Problem:
     """Minimise the mean logistic NLL of (X, y) plus l2/2 ||w||^2; there is no intercept.
 
+    Two classes are fitted by w (d,), more by softmax with W (c, d).
+
     Args:
         name: the spec it was loaded by, or any name of the user's.
-        X: design matrix, (n, d).  y: labels in {0, 1}, (n,).
+        X: design matrix, (n, d).  y: labels in {0, 1}, or in {0, ..., c - 1}, (n,).
         l2: penalty >= 0.
         X_test, y_test: an optional test split, (m, d) and (m,).
     Raises:
@@ -49,7 +52,8 @@ class Problem:
                 raise ValueError(f"X_test has {X_test.shape[1]} columns, X has {X.shape[1]}")
             self._freeze("X_test", X_test)
             # A test split may be of one class: it is only scored on.
-            self._freeze("y_test", check_label_values(self.y_test, X_test.shape[0], "y_test"))
+            y_test = check_label_values(self.y_test, len(X_test), "y_test", self.n_classes)
+            self._freeze("y_test", y_test)
 
     @property
     def n_samples(self) -> int:
@@ -61,10 +65,15 @@ class Problem:
         """Columns of X."""
         return int(self.X.shape[1])
 
-    @property
+    @cached_property
     def n_classes(self) -> int:
-        """Two: the labels are 0 and 1."""
-        return 2
+        """The labels are 0 ... n_classes - 1."""
+        return int(self.y.max()) + 1
+
+    @property
+    def coefficient_shape(self) -> tuple[int, ...]:
+        """Shape of w: (d,) for two classes, (c, d) for more."""
+        return coefficient_shape(self.y, self.n_features)
 
     @cached_property
     def fingerprint(self) -> str:

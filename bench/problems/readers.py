@@ -72,6 +72,10 @@ def _columns(frame: pd.DataFrame, target: str) -> XAndLabels:
     if column not in frame.columns:
         raise ValueError(f"no column {column!r}; there are {', '.join(map(str, frame.columns))}")
     features = frame.drop(columns=column)
+    if features.empty:
+        raise ValueError(
+            f"has one column only, {column!r}: features and a target are separated by commas"
+        )
     text = [str(c) for c in features.columns if features[c].dtype.kind not in "fiub"]
     if text:
         raise ValueError(f"columns {', '.join(text[:5])} hold text: encode or drop them")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import click
@@ -111,13 +112,19 @@ def _print(written: Report, results: Results) -> None:
 def _notebook(folder: Path) -> int:
     """Run the notebook's experiments, and print and write its numbers beside ours."""
     from bench.suites.notebook import comparison_rows, run_notebook, run_rows, step_rows
+    from bench.suites.notebook_multiclass import run_multiclass
 
     result = run_notebook()
-    rows = comparison_rows(result), run_rows(result), step_rows(result)
+    multiclass = run_multiclass()
+    rows = (
+        *(comparison_rows(result), run_rows(result), step_rows(result)),
+        [dataclasses.asdict(row) for row in multiclass],
+    )
     written = write_notebook(*rows, folder)
     click.echo("\n".join(summary(*rows)))
     click.echo(f"\nTables: {', '.join(str(path) for path in written)}")
-    return 0 if result.agrees else EXIT_FAILED
+    agrees = result.agrees and all(row.agrees for row in multiclass)
+    return 0 if agrees else EXIT_FAILED
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pandas as pd
 from bench.report import text
 from bench.report.tables import SHOWN_TARGETS, WAY, times_to_target
 from bench.results import Results
+from bench.score.intervals import ratio_interval
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,11 @@ class Answer:
 
     Args:
         problem: its name.
-        target: the finest of 1e-6 and 1e-3 that any optimizer met in every run; empty if none.
+        target: the finest of 1e-6 and 1e-3 that any optimizer met in most runs; empty if none.
         winner: the optimizer and the kernel it was run on; empty where there is none.
-        time: the winner's time to the target, with its range over the runs.
+        time: the winner's time to the target, with its 95% interval.
         margin: how it compares with the next optimizer, in one clause.
-        missed: optimizers that did not meet the target in every run, on any kernel.
+        missed: optimizers that did not meet the target in most runs, on any kernel.
         note: why there is no answer, if there is none.
     """
 
@@ -75,25 +76,27 @@ def _answer(problem: str, rows: pd.DataFrame, scores: pd.DataFrame) -> Answer:
         margin = _margin(first, best.iloc[1], scores, column) if len(best) > 1 else ""
         winner = f"{first['optimizer']} on {first['kernel']}"
         return Answer(problem, target, winner, time, margin, tuple(missed), "")
-    note = f"no optimizer met {SHOWN_TARGETS[0]} in every run: raise the budget"
+    note = f"no optimizer met {SHOWN_TARGETS[0]} in most runs: raise the budget"
     return Answer(problem, "", "", "", "", (), note)
 
 
 def _margin(first: pd.Series, second: pd.Series, scores: pd.DataFrame, column: str) -> str:
-    """The ratio second / first, seed by seed: runs of one seed stood side by side."""
-    a, b = (_by_seed(scores, row, column) for row in (first, second))
-    ratio = (b / a).dropna()
+    """The ratio second / first, run by run: runs of one seed stood side by side."""
+    a, b = (_by_run(scores, row, column) for row in (first, second))
+    both = pd.concat([a, b], axis=1, join="inner").to_numpy(dtype=float)
     name = f"{second['optimizer']} on {second['kernel']}"
-    shown = text.ratio_with_range(ratio.median(), ratio.min(), ratio.max())
-    if len(ratio) < 3:
-        return f"{shown} ahead of {name} (too few runs to be sure)"
-    if ratio.min() <= 1.0:
+    ratio = ratio_interval(both[:, 0], both[:, 1])
+    if ratio.median is None or ratio.pairs < 3:
+        shown = "" if ratio.median is None else f"{ratio.median:.2g}x "
+        return f"{shown}ahead of {name} (too few runs to be sure)"
+    shown = text.ratio_with_range(ratio.median, ratio.low, ratio.high)
+    if not ratio.significant:
         return f"not significantly ahead of {name} ({shown})"
     return f"{shown} ahead of {name}"
 
 
-def _by_seed(scores: pd.DataFrame, row: pd.Series, column: str) -> pd.Series:
+def _by_run(scores: pd.DataFrame, row: pd.Series, column: str) -> pd.Series:
     same = scores["problem"] == row["problem"]
     for name in ["optimizer", *WAY]:
         same &= scores[name] == row[name]
-    return pd.Series(scores[same].set_index("seed")[column])
+    return pd.Series(scores[same].set_index(["seed", "repetition"])[column])

@@ -14,18 +14,23 @@ from bench.report.write import write_table
 Rows = Sequence[dict[str, Any]]
 
 
-def write_notebook(comparisons: Rows, runs: Rows, steps: Rows, folder: Path) -> list[Path]:
-    """Write `notebook_numbers`, `notebook_runs` and `notebook_lbfgs_steps` under `tables/`."""
-    numbers, run_frame, step_frame = (
-        pd.DataFrame(list(rows)) for rows in (comparisons, runs, steps)
+def write_notebook(
+    comparisons: Rows, runs: Rows, steps: Rows, multiclass: Rows, folder: Path
+) -> list[Path]:
+    """Write `notebook_numbers`, `notebook_runs`, `notebook_multiclass` and `notebook_lbfgs_steps`
+    under `tables/`."""
+    numbers, run_frame, step_frame, classes = (
+        pd.DataFrame(list(rows)) for rows in (comparisons, runs, steps, multiclass)
     )
     written = write_table(numbers, _readable(numbers), folder / "tables" / "notebook_numbers")
     written += write_table(run_frame, _readable(run_frame), folder / "tables" / "notebook_runs")
+    written += write_table(classes, _readable(classes), folder / "tables" / "notebook_multiclass")
     return written + write_table(step_frame, None, folder / "tables" / "notebook_lbfgs_steps")
 
 
-def summary(comparisons: Rows, runs: Rows, steps: Rows) -> list[str]:
-    """What to print: the counts, every number beside ours, and the two things to see."""
+def summary(comparisons: Rows, runs: Rows, steps: Rows, multiclass: Rows) -> list[str]:
+    """What to print: the counts, every number beside ours, the two things to see, and the section
+    that the notebook left open."""
     agreeing = sum(bool(row["agrees"]) for row in comparisons)
     lines = [
         f"{agreeing} of {len(comparisons)} printed quantities agree, "
@@ -51,7 +56,18 @@ def summary(comparisons: Rows, runs: Rows, steps: Rows) -> list[str]:
     first = next((row["experiment"], row["loss"]) for row in steps)
     gaps = [r["relative_gap"] for r in steps if (r["experiment"], r["loss"]) == first]
     shown = ", ".join(f"{step}: {text.gap(value)}" for step, value in enumerate(gaps[:4]))
-    return [*lines, "", f"  LBFGS, relative gap after each call of step: {shown}, ..."]
+    lines += ["", f"  LBFGS, relative gap after each call of step: {shown}, ..."]
+    lines += [
+        "",
+        "More than two classes, all three species, which the notebook left to its reader:",
+    ]
+    for row in multiclass:
+        verdict = "agrees" if row["agrees"] else "DIFFERS"
+        lines.append(
+            f"  {row['fit']:<27} f = {row['f']:.15f}, |W - W*| <= {row['from_optimum']:.1e}, "
+            f"|W - W_sklearn| <= {row['from_sklearn']:.1e}: {verdict}"
+        )
+    return lines
 
 
 def _readable(frame: pd.DataFrame) -> pd.DataFrame:

@@ -3,41 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
+from bench.report.plot_style import COLOURS, Styles, legend, plot_style, styles_of, time_axis
+from bench.report.plots_profiles import best_ways, ecdf_figure, profile_figure
 from bench.report.tables import SHOWN_TARGETS, WAY, times_to_target
 from bench.results import Results
 
-# Okabe and Ito's palette: told apart with any kind of colour vision, also in print.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31")
-_LINES = ("-", "--", "-.", ":")
 _FLOOR = 1e-13  # below, a relative gap in float64 is rounding
-_STYLE: Any = {
-    "font.size": 10,
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.constrained_layout.use": True,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "logreg-bench",  # the same plot is the same file
-}
+_OWN_LOSS = "a loss of their own, refitted"
 
 
 def figures(results: Results) -> Iterator[tuple[str, str, Figure]]:
     """(file name without suffix, caption, figure) of every plot that there are data for."""
-    with _style():
+    with plot_style():
         curves = results.curves()
         curves = curves[curves["gap"].notna()]
-        styles = _styles(results.scores()["optimizer"].unique())
+        styles = styles_of(results.scores()["optimizer"].unique())
         for problem, rows in curves.groupby("problem", sort=False):
             name = _file_name(str(problem))
             yield (
@@ -54,8 +39,21 @@ def figures(results: Results) -> Iterator[tuple[str, str, Figure]]:
         if not curves.empty:
             yield (
                 "time_to_target",
-                "Time to a relative gap, each optimizer on its fastest kernel: median and range",
+                "Time to a relative gap, each optimizer on its fastest kernel: median and interval",
                 _target_figure(times[times["problem"].isin(curves["problem"])], styles),
+            )
+            runs = best_ways(results)
+            yield (
+                "ecdf",
+                "Runtime distributions: the fraction of problems, targets (1e-1 to 1e-10) and runs "
+                "solved by a time; up and left is better. No curve depends on another",
+                ecdf_figure(runs, styles),
+            )
+            yield (
+                "performance_profile",
+                "Performance profile (Dolan and Moré): time relative to the fastest on each "
+                "problem. It moves with who else ran",
+                profile_figure(runs, styles),
             )
         kernels = results.kernel_times()
         if not kernels.empty:
@@ -69,16 +67,19 @@ def figures(results: Results) -> Iterator[tuple[str, str, Figure]]:
 def _gap_figure(
     problem: str,
     rows: pd.DataFrame,
-    styles: dict[str, tuple[str, str]],
+    styles: Styles,
     x: str,
     label: str,
 ) -> Figure:
-    """A panel for each way of running, all with the same axes."""
-    ways = list(rows.groupby(WAY, sort=False))
+    """A panel for each way of running, all with the same axes; one for all that are refitted."""
+    refits = rows["sampling"] == "refits"
+    panel_of = rows["kernel"].mask(refits, _OWN_LOSS)
+    ways = list(rows.groupby([panel_of, "device", "dtype"], sort=False))
     figure = Figure(figsize=(4.2 * len(ways) + 2.6, 3.8))
     panels = figure.subplots(1, len(ways), sharex=True, sharey=True, squeeze=False)[0]
     for panel, (way, runs) in zip(panels, ways, strict=True):
-        for (optimizer, _seed), run in runs.groupby(["optimizer", "seed"], sort=False):
+        cells = ["optimizer", "kernel", "seed", "repetition"]
+        for (optimizer, *_), run in runs.groupby(cells, sort=False):
             colour, line = styles[str(optimizer)]
             start = float(run["gap"].iloc[0])
             shown = run[run[x] > 0]
@@ -87,16 +88,16 @@ def _gap_figure(
         panel.set(xscale="log", yscale="log", xlabel=label, title=", ".join(map(str, way)))
         panel.set_ylim(_FLOOR, 30)
         if x == "elapsed_s":
-            _time_axis(panel)
+            time_axis(panel)
         for target in SHOWN_TARGETS:
             panel.axhline(float(target), color="0.5", lw=0.7, ls=(0, (2, 3)))
     panels[0].set_ylabel("(f(w) - f*) / (f(w0) - f*)")
-    _legend(figure, panels[-1], list(rows["optimizer"].unique()), styles)
+    legend(figure, panels[-1], list(rows["optimizer"].unique()), styles)
     figure.suptitle(problem, fontsize=11, fontweight="bold")
     return figure
 
 
-def _target_figure(times: pd.DataFrame, styles: dict[str, tuple[str, str]]) -> Figure:
+def _target_figure(times: pd.DataFrame, styles: Styles) -> Figure:
     """A panel a problem, a row an optimizer, a mark for each target that was met."""
     problems = list(times.groupby("problem", sort=False))
     columns = min(2, len(problems))
@@ -134,7 +135,7 @@ def _target_figure(times: pd.DataFrame, styles: dict[str, tuple[str, str]]) -> F
         panel.set(xscale="log", title=str(problem), xlabel="time")
         low_end, high_end = panel.get_xlim()
         panel.set_xlim(low_end, high_end * (high_end / low_end) ** 0.55)  # room for the notes
-        _time_axis(panel)
+        time_axis(panel)
         panel.grid(axis="y", visible=False)
     for marker, target in zip("osD", SHOWN_TARGETS, strict=True):
         panels[0].plot([], [], marker, color="0.3", label=f"relative gap {target}")
@@ -158,14 +159,14 @@ def _kernel_figure(kernels: pd.DataFrame) -> Figure:
         for height_at, (_, samples) in enumerate(ways):
             x = samples["seconds_per_call"].to_numpy()
             jitter = height_at + rng.uniform(-0.16, 0.16, len(x))
-            colour = _COLOURS[height_at % len(_COLOURS)]
+            colour = COLOURS[height_at % len(COLOURS)]
             panel.plot(x, jitter, ".", color=colour, alpha=0.55, ms=5)
             panel.plot([np.median(x)] * 2, [height_at - 0.3, height_at + 0.3], color=colour, lw=2)
         labels = [_kernel_label(*map(str, way)) for way, _ in ways]
         panel.set_yticks(range(len(ways)), labels, fontsize=8.5)
         panel.set_ylim(-0.6, len(ways) - 0.4)
         panel.set(xscale="log", title=str(problem), xlabel="time per call")
-        _time_axis(panel)
+        time_axis(panel)
         panel.grid(axis="y", visible=False)
     return figure
 
@@ -175,39 +176,5 @@ def _kernel_label(kernel: str, device: str, dtype: str, timed_beside: str) -> st
     return f"{kernel}, {device}, {dtype}{alone}"
 
 
-def _time_axis(panel: Axes) -> None:
-    """Ticks at 1, 2 and 5 of each decade, in words: "200 µs", "1 ms"; fewer on a long axis."""
-    low, high = panel.get_xlim()
-    minor = (2.0, 5.0) if high / low < 300 else ()
-    panel.xaxis.set_major_locator(LogLocator(subs=(1.0,)))
-    panel.xaxis.set_minor_locator(LogLocator(subs=minor) if minor else NullLocator())
-    panel.xaxis.set_major_formatter(EngFormatter(unit="s"))
-    panel.xaxis.set_minor_formatter(EngFormatter(unit="s"))
-    panel.tick_params(axis="x", which="both", labelsize=8.5)
-
-
-def _legend(
-    figure: Figure, panel: Axes, optimizers: list[str], styles: dict[str, tuple[str, str]]
-) -> None:
-    for optimizer in optimizers:
-        colour, line = styles[optimizer]
-        panel.plot([], [], color=colour, ls=line, lw=2, label=optimizer)
-    figure.legend(loc="outside right upper", frameon=False, fontsize=8.5)
-
-
-def _styles(optimizers: np.ndarray) -> dict[str, tuple[str, str]]:
-    """A colour and a line for each optimizer; the same in every plot of a report."""
-    n = len(_COLOURS)
-    return {
-        name: (_COLOURS[i % n], _LINES[i // n % len(_LINES)]) for i, name in enumerate(optimizers)
-    }
-
-
 def _file_name(problem: str) -> str:
     return "".join(c if c.isalnum() or c in "-." else "_" for c in problem)
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    with mpl.rc_context(_STYLE):
-        yield

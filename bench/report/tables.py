@@ -7,7 +7,10 @@ from typing import Any
 import pandas as pd
 
 from bench.report import text
+from bench.report.misses import why_missed
 from bench.results import Results
+from bench.score.intervals import median_interval
+from bench.score.runtimes import expected_running_time
 
 SHOWN_TARGETS = ("1e-3", "1e-6", "1e-9")
 """Targets in tables and plots; `scores.csv` has all ten."""
@@ -19,12 +22,13 @@ WAY = ["kernel", "device", "dtype"]
 def times_to_target(results: Results) -> pd.DataFrame:
     """One row per problem, optimizer and way of running it, the fastest to 1e-6 first.
 
-    Columns: the row's names, `runs`, `status` (each with its count where they differ), for each
-    target in `SHOWN_TARGETS` `time_to_<t>_s` (the median over runs), `..._low_s`, `..._high_s`
-    (smallest and largest) and `hits_<t>` (how many runs met it), `passes_to_1e-6`,
-    `relative_gap` (median at the end of the run), `run_s` (median), `test_accuracy` and
-    `label_agreement`. A time is given only where every run met the target: a median over the
-    hits alone would hide the misses.
+    Columns: the row's names, `runs`, `sampling`, `status` (each with its count where they differ),
+    for each target in `SHOWN_TARGETS` `time_to_<t>_s` (the median over runs, a miss counting as
+    later than every hit; missing where the median is a miss), `..._low_s` and `..._high_s` (its
+    95% bootstrap interval over seeds and repetitions; missing where beyond what was run),
+    `hits_<t>` (how many runs met it) and `ert_<t>_s` (expected running time with restarts),
+    `passes_to_1e-6`, `relative_gap` (median at the end of the run), `run_s` (median),
+    `test_accuracy`, `label_agreement`, and `why_missed`. Nothing in a row depends on another row.
     """
     rows = []
     scores = results.scores()
@@ -32,22 +36,27 @@ def times_to_target(results: Results) -> pd.DataFrame:
     for names, group in scores.groupby(["problem", "optimizer", *WAY], sort=False):
         row: dict[str, Any] = dict(zip(["problem", "optimizer", *WAY], names, strict=True))
         row["runs"] = len(group)
+        row["sampling"] = group["sampling"].max()
         row["status"] = _counted(group["status"])
         for target in SHOWN_TARGETS:
             times = group[f"time_to_{target}_s"]
-            row[f"hits_{target}"] = int(times.notna().sum())
-            everywhere = times.notna().all()
-            row[f"time_to_{target}_s"] = times.median() if everywhere else None
-            row[f"time_to_{target}_low_s"] = times.min() if everywhere else None
-            row[f"time_to_{target}_high_s"] = times.max() if everywhere else None
+            interval = median_interval(times, group["seed"])
+            row[f"hits_{target}"] = interval.hits
+            row[f"time_to_{target}_s"] = interval.median
+            row[f"time_to_{target}_low_s"] = interval.low
+            row[f"time_to_{target}_high_s"] = interval.high
+            row[f"ert_{target}_s"] = expected_running_time(times, group["run_s"].fillna(0.0))
         passes = group["passes_to_1e-6"]
         row["passes_to_1e-6"] = passes.median() if passes.notna().all() else None
         for name in ("relative_gap", "run_s", "test_accuracy", "label_agreement"):
             row[name] = group[name].median()
+        row["why_missed"] = why_missed(group, SHOWN_TARGETS)
         rows.append(row)
     frame = pd.DataFrame(rows)
     if frame.empty:
         return frame
+    numbers = [name for name in map(str, frame) if name.endswith("_s") or name == "passes_to_1e-6"]
+    frame = frame.astype(dict.fromkeys(numbers, float))  # a column of misses alone is one, too
     order = pd.Categorical(frame["problem"], frame["problem"].unique(), ordered=True)
     keys = ["_order", *(f"time_to_{t}_s" for t in ("1e-6", "1e-3")), "relative_gap"]
     return (
@@ -59,81 +68,23 @@ def times_to_target(results: Results) -> pd.DataFrame:
 
 
 def readable_times(times: pd.DataFrame) -> pd.DataFrame:
-    """`times_to_target` with units and ranges, as the page and the Markdown file show it."""
+    """`times_to_target` with units and intervals, as the page and the Markdown file show it."""
     rows = []
-    constant = _constant(times)
+    constant = constant_ways(times)
     for row in rows_of(times):
         shown = {"problem": row["problem"], "optimizer": row["optimizer"]}
-        shown["kernel"] = _way(row, constant)
+        shown["kernel"] = way_name(row, constant)
+        if row["sampling"] == "refits":
+            shown["kernel"] += " (refits)"
         for target in SHOWN_TARGETS:
             shown[f"time to {target}"] = _time_or_miss(row, target)
         passes = row["passes_to_1e-6"]
-        shown["passes to 1e-6"] = text.MISSED if pd.isna(passes) else f"{passes:.0f}"
+        uncounted = "-" if row["hits_1e-6"] == row["runs"] else text.MISSED
+        shown["passes to 1e-6"] = uncounted if pd.isna(passes) else f"{passes:.0f}"
         shown["gap at the end"] = text.gap(row["relative_gap"])
         shown["status"] = row["status"]
-        accuracy = row["test_accuracy"]
-        shown["test accuracy"] = "-" if pd.isna(accuracy) else f"{accuracy:.1%}"
-        agreement = row["label_agreement"]
-        shown["labels as at w*"] = "-" if pd.isna(agreement) else f"{agreement:.0%}"
+        shown["why missed"] = row["why_missed"] or "-"
         rows.append(shown)
-    return pd.DataFrame(rows)
-
-
-def kernel_times(results: Results) -> pd.DataFrame:
-    """One row per problem and kernel: time per call of `value_and_grad`, and the ratio to the
-    fastest of the kernels that took turns with it.
-
-    Columns: names, `timed_beside`, `samples`, `median_s`, `low_s` and `high_s` (quartiles),
-    `ratio`, `ratio_low` and `ratio_high` (quartiles of the ratios, sample by sample; missing for
-    a kernel that was timed alone).
-    """
-    rows = []
-    frame = results.kernel_times()
-    for names, group in frame.groupby(["problem", "device", "dtype", "timed_beside"], sort=False):
-        samples = group.pivot(index="sample", columns="kernel", values="seconds_per_call")
-        fastest = samples[samples.median().idxmin()]
-        for kernel in samples:
-            times = samples[kernel].dropna()
-            ratio = times / fastest if samples.shape[1] > 1 else pd.Series(dtype=float)
-            rows.append(
-                {
-                    "problem": names[0],
-                    "kernel": kernel,
-                    "device": names[1],
-                    "dtype": names[2],
-                    "timed_beside": names[3],
-                    "samples": len(times),
-                    "median_s": times.median(),
-                    "low_s": times.quantile(0.25),
-                    "high_s": times.quantile(0.75),
-                    "ratio": ratio.median(),
-                    "ratio_low": ratio.quantile(0.25),
-                    "ratio_high": ratio.quantile(0.75),
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-def readable_kernel_times(kernels: pd.DataFrame) -> pd.DataFrame:
-    """`kernel_times` with units."""
-    rows = []
-    constant = _constant(kernels)
-    for row in rows_of(kernels):
-        ratio = "the fastest"
-        if pd.isna(row["ratio"]):
-            ratio = "timed alone"
-        elif row["ratio"] != 1:
-            ratio = text.ratio_with_range(row["ratio"], row["ratio_low"], row["ratio_high"])
-        rows.append(
-            {
-                "problem": row["problem"],
-                "kernel": _way(row, constant),
-                "time per call [quartiles]": text.seconds_with_range(
-                    row["median_s"], row["low_s"], row["high_s"]
-                ),
-                "slower than the fastest by": ratio,
-            }
-        )
     return pd.DataFrame(rows)
 
 
@@ -152,6 +103,7 @@ def readable_problems(frame: pd.DataFrame) -> pd.DataFrame:
                 "problem": row["problem"],
                 "n": row["n_samples"],
                 "d": row["n_features"],
+                "classes": row["n_classes"],
                 "l2": f"{row['l2']:g}",
                 "f*": f"{row['f_star']:.15g}" if proved else "-",
                 "f(w*) - f* at most": text.gap(row["gap_bound"]) if proved else "-",
@@ -165,12 +117,22 @@ def readable_problems(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def not_run(results: Results) -> pd.DataFrame:
-    """Cells without a run, with the reason: one row per kernel, device and reason."""
+    """Cells without a run, with the reason: one row per kernel, device and reason.
+
+    Columns: `status, kernel, device, message, cells`, and `what`: the optimizers and problems
+    that the reason is about, empty where it is about the kernel as a whole.
+    """
     scores = results.scores()
     kept = scores[scores["status"].isin(["unavailable", "failed"])]
     columns = ["status", "kernel", "device", "message"]
-    grouped = kept.groupby(columns, sort=False).size()
-    return grouped.rename("cells").reset_index()
+    rows = []
+    for names, group in kept.groupby(columns, sort=False):
+        same = (scores[["kernel", "device"]] == list(names[1:3])).all(axis=1)
+        optimizers, on = (text.listing(list(group[n].unique())) for n in ("optimizer", "problem"))
+        what = "" if len(group) == same.sum() else f"{optimizers} on {on}"
+        row = dict(zip(columns, names, strict=True))
+        rows.append(row | {"cells": len(group), "what": what})
+    return pd.DataFrame(rows, columns=[*columns, "cells", "what"])
 
 
 def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -178,21 +140,24 @@ def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
 
 
-def _way(row: dict[str, Any], constant: set[str]) -> str:
+def way_name(row: dict[str, Any], constant: set[str]) -> str:
     """The kernel, with device and dtype unless they are the same in the whole table."""
     return ", ".join(str(row[name]) for name in WAY if name == "kernel" or name not in constant)
 
 
-def _constant(frame: pd.DataFrame) -> set[str]:
+def constant_ways(frame: pd.DataFrame) -> set[str]:
+    """Those of `WAY` that are the same in all rows."""
     return {name for name in WAY if name in frame and frame[name].nunique() == 1}
 
 
 def _time_or_miss(row: dict[str, Any], target: str) -> str:
+    hits, runs = row[f"hits_{target}"], row["runs"]
+    counted = "" if hits == runs else f"{hits} of {runs} runs"
     if pd.isna(row[f"time_to_{target}_s"]):
-        hits = row[f"hits_{target}"]
-        return text.MISSED if not hits else f"{hits} of {row['runs']} runs"
+        return counted if hits else text.MISSED
     low, high = row[f"time_to_{target}_low_s"], row[f"time_to_{target}_high_s"]
-    return text.seconds_with_range(row[f"time_to_{target}_s"], low, high)
+    shown = text.seconds_with_range(row[f"time_to_{target}_s"], low, high)
+    return f"{shown}, {counted}" if counted else shown
 
 
 def _counted(statuses: pd.Series[str]) -> str:

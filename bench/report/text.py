@@ -15,15 +15,18 @@ def seconds(value: float) -> str:
     return f"{_three_digits(value / unit)} {name}"
 
 
-def seconds_with_range(median: float, low: float, high: float) -> str:
-    """All three in the median's unit: "1.23 ms [1.20-1.31]"."""
+def seconds_with_range(median: float, low: float | None, high: float | None) -> str:
+    """All three in the median's unit: "1.23 ms [1.20-1.31]"; an end that was not seen is a miss."""
     unit, name = _unit(median)
-    inner = f"{_three_digits(low / unit)}-{_three_digits(high / unit)}"
-    return f"{_three_digits(median / unit)} {name} [{inner}]"
+    ends = (
+        MISSED if end is None or math.isnan(end) else _three_digits(end / unit)
+        for end in (low, high)
+    )
+    return f"{_three_digits(median / unit)} {name} [{'-'.join(ends)}]"
 
 
 def ratio_with_range(median: float, low: float, high: float) -> str:
-    """A ratio with its range: "1.4x [1.3-1.6]"."""
+    """A ratio with its range: "1.4x [1.3-1.6]", or "1.4x [1.3-beyond]"."""
     return f"{_two_digits(median)}x [{_two_digits(low)}-{_two_digits(high)}]"
 
 
@@ -48,4 +51,6 @@ def _three_digits(value: float) -> str:
 
 
 def _two_digits(value: float) -> str:
+    if math.isinf(value):
+        return "beyond"
     return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 1.95 else f"{value:.2f}"

@@ -15,6 +15,13 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from bench.report import tables
 from bench.report.answer import Answer, answers
 from bench.report.plots import figures
+from bench.report.tables_kernels import kernel_times, readable_kernel_times
+from bench.report.tables_summary import (
+    quality,
+    readable_quality,
+    readable_summary,
+    summary,
+)
 from bench.results import Results
 
 _PNG_DPI = 130
@@ -61,14 +68,16 @@ def write_report(results: Results, folder: Path) -> Report:
     template = Environment(
         loader=PackageLoader("bench.report", "."), autoescape=select_autoescape(["j2"])
     ).get_template("page.html.j2")
-    kernels = tables.kernel_times(results)
+    kernels = kernel_times(results)
     page = template.render(
         answers=found,
         where=where,
         not_run=not_run,
         plots=captions,
+        summary=_html(readable_summary(summary(results))),
         times=_html(tables.readable_times(tables.times_to_target(results))),
-        kernels=_html(tables.readable_kernel_times(kernels)) if len(kernels) else "",
+        quality=_html(readable_quality(quality(results))),
+        kernels=_html(readable_kernel_times(kernels)) if len(kernels) else "",
         problems=_html(tables.readable_problems(tables.problems(results))),
         tables=[path.name for path in table_files],
         environment=environment,
@@ -76,7 +85,7 @@ def write_report(results: Results, folder: Path) -> Report:
     return Report(
         answers=found,
         where=where,
-        not_run=tuple(f"{r['kernel']} on {r['device']}: {r['message']}" for r in not_run),
+        not_run=tuple(_not_run_line(row) for row in not_run),
         page=write_whole(folder / "index.html", page.encode()),
         tables=tuple(table_files),
         plots=tuple(plot_files),
@@ -117,14 +126,22 @@ def describe(environment: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
+def _not_run_line(row: Mapping[str, Any]) -> str:
+    about = row["what"] or f"{row['kernel']} on {row['device']}"
+    return f"{about}: {row['message']}"
+
+
 def _write_tables(results: Results, folder: Path) -> list[Path]:
     times = tables.times_to_target(results)
-    kernels = tables.kernel_times(results)
     problems = tables.problems(results)
+    over_all, qualities = summary(results), quality(results)
+    kernels = kernel_times(results)
     written = write_table(times, tables.readable_times(times), folder / "times_to_target")
+    written += write_table(over_all, readable_summary(over_all), folder / "summary")
+    written += write_table(qualities, readable_quality(qualities), folder / "quality")
     written += write_table(problems, tables.readable_problems(problems), folder / "problems")
     if len(kernels):
-        shown = tables.readable_kernel_times(kernels)
+        shown = readable_kernel_times(kernels)
         written += write_table(kernels, shown, folder / "kernel_times")
     return written + write_table(results.scores(), None, folder / "scores")
 

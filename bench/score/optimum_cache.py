@@ -10,10 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from bench.problems import Problem
-from bench.score.optimum import Optimum, certify, prove_separable, solve
-
-# Two evaluations of the same sum may differ by a few roundings, a wrong optimum differs by more.
-_AGREEMENT = 1e-13
+from bench.score.optimum import Optimum, contradiction, no_optimum, prove, solve
+from bench.score.separability import prove_separable
 
 
 def load_or_solve(problem: Problem, folder: Path | None) -> Optimum:
@@ -33,7 +31,7 @@ def load_or_solve(problem: Problem, folder: Path | None) -> Optimum:
     scratch = path.with_suffix(f".{os.getpid()}.tmp")
     content = {
         "w": optimum.w.tolist(),
-        "f": optimum.f,
+        "f": optimum.f if math.isfinite(optimum.f) else None,
         "gap_bound": optimum.gap_bound if math.isfinite(optimum.gap_bound) else None,
         "exists": optimum.exists,
         "reason": optimum.reason,
@@ -47,19 +45,21 @@ def _read(path: Path, problem: Problem) -> Optimum | None:
     """A cached optimum that passes its own proof again; None makes it be computed anew."""
     try:
         content = json.loads(path.read_text())
-        w = np.array(content["w"], dtype=np.float64)
-        f, exists, reason = float(content["f"]), content["exists"], str(content["reason"])
+        gap_bound, f = content["gap_bound"], content["f"]
+        cached = Optimum(
+            w=np.array(content["w"], dtype=np.float64),
+            f=math.nan if f is None else float(f),
+            gap_bound=math.inf if gap_bound is None else float(gap_bound),
+            exists=content["exists"],
+            reason=str(content["reason"]),
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if w.shape != (problem.n_features,) or not np.isfinite(w).all():
+    if contradiction(problem, cached) is not None:
         return None
-    if exists is None:
-        return Optimum(w=w, f=f, gap_bound=math.inf, exists=None, reason=reason)
-    if exists is False:
-        return prove_separable(problem, w)
-    proved = certify(problem, w)
-    agrees = abs(proved.f - f) <= _AGREEMENT * max(abs(f), 1e-300)
-    tight = proved.gap_bound <= 1e-12 * max(proved.f, 1e-300) or (
-        content["gap_bound"] is not None and proved.gap_bound <= 2 * content["gap_bound"]
-    )
-    return proved if proved.exists and agrees and tight else None
+    if cached.exists is None:
+        return cached
+    if cached.exists is False:
+        separation = prove_separable(problem, cached.w)
+        return no_optimum(separation) if separation else None
+    return prove(problem, cached.w)

@@ -1,35 +1,103 @@
-"""What a fitted w is worth on rows that it has not seen."""
+"""What a fitted w is worth beyond its training loss."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 
 from bench.problems import Problem
+from bench.score.coordinates import coordinates
 from bench.score.optimum import Optimum
 
-Vector = NDArray[np.float64]
+Vector = NDArray[np.floating[Any]]
+Matrix = NDArray[np.floating[Any]]
+
+N_BINS = 15
+"""Of the calibration error; the number that Guo et al. (2017) use."""
+
+QUALITY_COLUMNS = (
+    "test_nll",
+    "test_accuracy",
+    "test_brier",
+    "test_calibration_error",
+    "label_agreement",
+    "distance_to_optimum",
+)
 
 
-def on_test_split(problem: Problem, w: Vector, optimum: Optimum) -> dict[str, float | None]:
-    """Quality on the test split; None where there is no split, or no optimum to agree with.
+def quality(problem: Problem, w: Vector, optimum: Optimum) -> dict[str, float | None]:
+    """Quality on the test split, and the distance to w*.
 
     Returns:
         test_nll: mean NLL in nats, without the penalty.
-        test_accuracy: fraction of labels predicted by the sign of x . w.
+        test_accuracy: fraction of labels predicted by the largest probability.
+        test_brier: see `brier_score`.  test_calibration_error: see `calibration_error`.
         label_agreement: fraction of test rows on which w and w* predict the same label.
+        distance_to_optimum: ||w - w*||, along the directions that f depends on.
+
+        None where there is no test split, no proved optimum, or no finite w.
     """
+    found: dict[str, float | None] = dict.fromkeys(QUALITY_COLUMNS)
+    if not np.isfinite(w).all():
+        return found
+    if optimum.exists:
+        apart = coordinates(problem).project(w - optimum.w)
+        found["distance_to_optimum"] = float(np.linalg.norm(apart))
     if problem.X_test is None or problem.y_test is None:
-        return {"test_nll": None, "test_accuracy": None, "label_agreement": None}
+        return found
+    y = problem.y_test
     with np.errstate(over="ignore", invalid="ignore"):
-        z = problem.X_test @ w
-        margins = (2 * problem.y_test - 1) * z
-        nll = np.maximum(-margins, 0) + np.log1p(np.exp(-np.abs(margins)))
-    if not np.isfinite(nll).all():
-        return {"test_nll": None, "test_accuracy": None, "label_agreement": None}
-    agreement = ((problem.X_test @ optimum.w > 0) == (z > 0)).mean() if optimum.exists else None
-    return {
-        "test_nll": float(nll.mean()),
-        "test_accuracy": float(((z > 0) == problem.y_test).mean()),
-        "label_agreement": None if agreement is None else float(agreement),
-    }
+        log_p = log_probabilities(problem.X_test, w)
+    if not np.isfinite(log_p[np.arange(len(y)), y]).all():
+        return found
+    predicted = log_p.argmax(axis=1)
+    probabilities = np.exp(log_p)
+    found["test_nll"] = float(-log_p[np.arange(len(y)), y].mean())
+    found["test_accuracy"] = float((predicted == y).mean())
+    found["test_brier"] = brier_score(probabilities, y)
+    found["test_calibration_error"] = calibration_error(probabilities, y)
+    if optimum.exists:
+        at_optimum = log_probabilities(problem.X_test, optimum.w).argmax(axis=1)
+        found["label_agreement"] = float((predicted == at_optimum).mean())
+    return found
+
+
+def log_probabilities(X: Matrix, w: Vector) -> Matrix:
+    """log p of every class, shape (n, c), for w (d,) of two classes or W (c, d) of more."""
+    logits = X @ w.T
+    if logits.ndim == 1:
+        logits = np.column_stack([np.zeros_like(logits), logits])
+    return np.asarray(log_softmax(logits, axis=1))
+
+
+def brier_score(probabilities: Matrix, y: NDArray[np.intp]) -> float:
+    """Mean squared error of the probabilities: between 0 and 1 for two classes, 2 for more.
+
+        two classes: 1/n sum_i (p_i1 - y_i)^2,    more: 1/n sum_i sum_k (p_ik - [k = y_i])^2
+
+    Source: Brier (1950), "Verification of forecasts expressed in terms of probability"; two
+        classes as scikit-learn's brier_score_loss has it, half of the general form.
+    """
+    error = probabilities - np.eye(probabilities.shape[1])[y]
+    per_row = (error**2).sum(axis=1)
+    return float(per_row.mean() / (2 if probabilities.shape[1] == 2 else 1))
+
+
+def calibration_error(probabilities: Matrix, y: NDArray[np.intp], n_bins: int = N_BINS) -> float:
+    """Expected calibration error: how far confidence is from accuracy, over bins of confidence.
+
+        sum_b |B_b|/n |accuracy(B_b) - mean confidence(B_b)|
+
+    with confidence the largest probability, and bins (0, 1/15], ..., (14/15, 1].
+
+    Source: Guo, Pleiss, Sun and Weinberger (2017), "On calibration of modern neural networks",
+        eq. (3).
+    """
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == y
+    bins = np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)
+    difference = np.bincount(bins, weights=correct - confidence, minlength=n_bins)
+    return float(np.abs(difference).sum() / len(y))

@@ -10,7 +10,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.measure.cell import run_optimizer, warm_up
 from bench.measure.recorder import Budget, Trace
-from bench.optimizers import make_optimizer
+from bench.optimizers import make_reporting_optimizer
 from bench.problems import load_problem
 from bench.records import Record
 from bench.suites.definitions import SUITES
@@ -34,7 +34,7 @@ def test_convergence(
     keep: Callable[[Iterable[Record]], None],
 ) -> None:
     """A run of at most 100 passes on torch-autograd, seed by seed; each leaves a record."""
-    data, algorithm = load_problem(problem), make_optimizer(optimizer)
+    data, algorithm = load_problem(problem), make_reporting_optimizer(optimizer)
     bound = session.bound(data, "torch-autograd", device, "float64")
     traces: list[Trace] = []
 
@@ -48,7 +48,7 @@ def test_convergence(
     records = []
     for seed, trace in enumerate(traces):
         cell = RunCell(
-            data, "torch-autograd", optimizer, algorithm, device, "float64", seed, BUDGET, None
+            data, "torch-autograd", optimizer, algorithm, device, "float64", seed, 0, BUDGET, None
         )
         records.append(session.scored(cell, bound, trace))
     benchmark.extra_info.update(

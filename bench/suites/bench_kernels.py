@@ -45,7 +45,7 @@ def test_value_and_grad(
     bound = session.bound(data, kernel, device, dtype)
     objective = bound.objective
     rng = np.random.default_rng(0)
-    w = objective.as_coefficients(0.1 * rng.standard_normal(objective.n_features))
+    w = objective.as_coefficients(0.1 * rng.standard_normal(objective.coefficient_shape))
 
     def call() -> None:
         objective.value_and_grad(w)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from bench import specs
 from bench.errors import InputError
 from bench.measure.recorder import Budget
-from bench.optimizers import Optimizer
+from bench.optimizers import Optimizer, RefitSolver
 from bench.problems import Problem
 
 
@@ -25,20 +25,53 @@ class Suite:
         kernels: names in `logreg_kernels.KERNELS`.
         devices: in torch's words; none named means the CPU, and the CUDA device if there is one.
         dtypes: of X, w and the gradient in the run; scores are always float64.
-        seeds: seeds 0, 1, ... of the shuffling generator; also the number of repetitions.
+        seeds: seeds 0, 1, ... of the shuffling generator, or of a solver's own.
+        repetitions: runs of each seed: they differ by the machine's noise alone.
         kernel_samples: timing samples for each kernel alone; 0 times none.
     """
 
     name: str
     problems: tuple[str | Problem, ...]
-    optimizers: tuple[str | Optimizer, ...]
+    optimizers: tuple[str | Optimizer | RefitSolver, ...]
     budget: Budget
     kernels: tuple[str, ...] = ("numpy", "torch-autograd", "fused-cuda")
     devices: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ("float64",)
     seeds: int = 3
+    repetitions: int = 1
     kernel_samples: int = 20
 
+
+_PEERS = (
+    "lbfgs",
+    "lbfgs:line_search=strong_wolfe",
+    "newton",
+    "scipy:method=l-bfgs-b",
+    "scipy:method=newton-cg",
+    "scipy:method=trust-ncg",
+    "sklearn:solver=lbfgs",
+    "sklearn:solver=newton-cg",
+    "sklearn:solver=newton-cholesky",
+    "sklearn:solver=liblinear",
+    "sklearn:solver=sag",
+    "sklearn:solver=saga",
+    "glum:solver=lbfgs",
+    "glum:solver=irls",
+    "snapml",
+    "sgd:lr=1",
+    "momentum:lr=0.1",
+    "adam:lr=0.1",
+    "adamw:lr=0.1",
+    "nadam:lr=0.1",
+    "radam:lr=0.1",
+    "adamax:lr=0.1",
+    "rmsprop:lr=0.01",
+    "adagrad:lr=1",
+    "adadelta:lr=1",
+    "adafactor:lr=0.1",
+    "rprop:lr=0.01",
+    "asgd:lr=1",
+)
 
 SUITES: Mapping[str, Suite] = MappingProxyType(
     {
@@ -56,6 +89,21 @@ SUITES: Mapping[str, Suite] = MappingProxyType(
                     "adam:lr=0.01,batch_size=32",
                 ),
                 budget=Budget(passes=500, seconds=0.5),
+            ),
+            Suite(
+                "peers",
+                problems=(
+                    "iris",
+                    "breast_cancer",
+                    "wine",
+                    "digits10",
+                    "synthetic:n=5000,d=50,cond=1000",
+                    "synthetic:n=20000,d=100",
+                ),
+                optimizers=_PEERS,
+                budget=Budget(passes=2_000, seconds=2.0),
+                kernels=("numpy",),
+                kernel_samples=0,
             ),
             Suite(
                 "full",

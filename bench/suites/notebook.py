@@ -25,10 +25,10 @@ from bench.measure.cell import bind_and_verify, run_optimizer
 from bench.measure.recorder import Budget, to_float64
 from bench.measure.reference import reference_objective
 from bench.measure.verify import verify
-from bench.optimizers import Optimizer, make_optimizer
+from bench.optimizers import Optimizer, make_reporting_optimizer
 from bench.problems import Problem, load_problem
 from bench.score.optimum import Optimum, solve
-from bench.score.quality import on_test_split
+from bench.score.quality import quality
 from bench.score.targets import score
 from bench.suites.notebook_models import (
     MODULES,
@@ -100,7 +100,11 @@ class Experiment:
             "lbfgs, 10 calls of step": LBFGSCalls,
             f"sgd by hand:lr=0.1,{_EPOCHS}": HandWrittenSGD,
         }
-        return own[self.optimizer]() if self.optimizer in own else make_optimizer(self.optimizer)
+        return (
+            own[self.optimizer]()
+            if self.optimizer in own
+            else make_reporting_optimizer(self.optimizer)
+        )
 
 
 EXPERIMENTS = (
@@ -213,7 +217,7 @@ class _Setting:
                 gap=result.gap,
                 relative_gap=result.relative_gap,
                 passes_to_target=target.passes if target else None,
-                label_agreement=on_test_split(self.problem, w, self.optimum)["label_agreement"],
+                label_agreement=quality(self.problem, w, self.optimum)["label_agreement"],
                 label_agreement_with_sklearn=agreement,
                 step=tuple(trace.step.tolist()),
                 gaps=floats(result.gaps),
@@ -238,9 +242,7 @@ class _Setting:
             gap=float(gaps[1]),
             relative_gap=float(gaps[1] / gaps[0]),
             passes_to_target=None,
-            label_agreement=on_test_split(self.problem, self.w_sklearn, self.optimum)[
-                "label_agreement"
-            ],
+            label_agreement=quality(self.problem, self.w_sklearn, self.optimum)["label_agreement"],
             label_agreement_with_sklearn=1.0,
             step=(0, n_iter),
             gaps=floats(gaps),

@@ -112,6 +112,11 @@ class SigmoidBCE:
         """Columns of X."""
         return int(self.X.shape[1])
 
+    @property
+    def coefficient_shape(self) -> tuple[int, ...]:
+        """(d,)."""
+        return (self.n_features,)
+
     def value_and_grad(self, w: Any, rows: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
         """f(w) and its gradient; see `Objective.value_and_grad`."""
         leaf = self.as_coefficients(w).requires_grad_(True)

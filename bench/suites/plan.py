@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
@@ -16,7 +17,7 @@ from bench.errors import InputError
 from bench.measure.clock import clock_for
 from bench.measure.environment import configuration
 from bench.measure.recorder import Budget
-from bench.optimizers import OPTIMIZERS, Optimizer, make_optimizer
+from bench.optimizers import OPTIMIZERS, Optimizer, RefitSolver, is_refit, make_optimizer
 from bench.problems import Problem, load_problem
 from bench.records import SCHEMA_VERSION, digest
 from bench.suites.definitions import Suite
@@ -26,15 +27,16 @@ from logreg_kernels.validation import check_dtype
 
 @dataclass(frozen=True)
 class RunCell:
-    """One run of an optimizer."""
+    """One run of an optimizer; of a solver that is fitted anew, `kernel` is its library."""
 
     problem: Problem
     kernel: str
     optimizer_name: str
-    optimizer: Optimizer
+    optimizer: Optimizer | RefitSolver
     device: str
     dtype: str
     seed: int
+    repetition: int
     budget: Budget
     unavailable: str | None
 
@@ -51,10 +53,11 @@ class RunCell:
             self.device,
             self.dtype,
             self.seed,
+            self.repetition,
             dataclasses.astuple(self.budget),
             self.unavailable,
             configuration(),
-            source_digest(type(KERNELS[self.kernel])),
+            source_digest(type(KERNELS[self.kernel])) if self.kernel in KERNELS else "its own",
             source_digest(type(self.optimizer)),
         )
 
@@ -108,13 +111,16 @@ def expand(suite: Suite) -> tuple[list[KernelCell], list[RunCell]]:
     optimizers = dict(_named(optimizer) for optimizer in suite.optimizers)
     places = _places(suite)
     runs = [
-        RunCell(problem, kernel, name, optimizer, device, dtype, seed, suite.budget, reason)
+        RunCell(
+            problem, kernel, name, optimizer, device, dtype, seed, repetition, suite.budget, reason
+        )
+        for repetition in range(suite.repetitions)
         for seed in range(suite.seeds)
         for problem in problems
         for dtype in suite.dtypes
-        for kernel, device, reason in places
-        if reason is None or seed == 0
-        for name, optimizer in optimizers.items()
+        for group in _side_by_side(optimizers, places, problem, dtype, suite)
+        for name, optimizer, kernel, device, reason in group
+        if reason is None or (seed, repetition) == (0, 0)
     ]
     timings = []
     if suite.kernel_samples:
@@ -176,13 +182,47 @@ def _places(suite: Suite) -> list[tuple[str, str, str | None]]:
     return places
 
 
+_Placed: TypeAlias = tuple[str, Optimizer | RefitSolver, str, str, str | None]
+
+
+def _side_by_side(
+    optimizers: Mapping[str, Optimizer | RefitSolver],
+    places: Sequence[tuple[str, str, str | None]],
+    problem: Problem,
+    dtype: str,
+    suite: Suite,
+) -> Iterator[list[_Placed]]:
+    """Groups of (name, optimizer, kernel, device, None or why not), run one after the other.
+
+    A group for each kernel and device, and one for the solvers that bring a loss of their own.
+    """
+    for kernel, device, reason in places:
+        yield [
+            (name, optimizer, kernel, device, reason)
+            for name, optimizer in optimizers.items()
+            if not is_refit(optimizer)
+        ]
+    own: list[_Placed] = []
+    for name, solver in optimizers.items():
+        if is_refit(solver):
+            reason = solver.unavailable(l2=problem.l2, n_classes=problem.n_classes, dtype=dtype)
+            if suite.devices and "cpu" not in suite.devices:
+                reason = f"{solver.library} computes on the CPU only"
+            own.append((name, solver, solver.library, "cpu", reason))
+    yield own
+
+
 def _check(suite: Suite) -> None:
     for problem in suite.problems:
         if not isinstance(problem, str | Problem):
             raise InputError(f"a problem is a spec or a Problem; got {problem!r}")
     for optimizer in suite.optimizers:
-        if not isinstance(optimizer, str) and not hasattr(optimizer, "run"):
-            raise InputError(f"an optimizer is a spec or has a run method; got {optimizer!r}")
+        if not isinstance(optimizer, str) and not (
+            hasattr(optimizer, "run") or is_refit(optimizer)
+        ):
+            raise InputError(
+                f"an optimizer is a spec, or has a run or a fit method; got {optimizer!r}"
+            )
     for kernel in suite.kernels:
         if kernel not in KERNELS:
             raise InputError(specs.unknown("kernel", kernel, KERNELS))
@@ -201,15 +241,16 @@ def _check(suite: Suite) -> None:
             check_dtype(dtype)
         except ValueError as error:
             raise InputError(str(error)) from None
-    if not isinstance(suite.seeds, int):
-        raise InputError(f"seeds must be an integer; got {suite.seeds!r}")
-    if suite.seeds < 1:
-        raise InputError(f"seeds must be at least 1; got {suite.seeds}")
+    for what, count in (("seeds", suite.seeds), ("repetitions", suite.repetitions)):
+        if not isinstance(count, int):
+            raise InputError(f"{what} must be an integer; got {count!r}")
+        if count < 1:
+            raise InputError(f"{what} must be at least 1; got {count}")
     if not (suite.budget.passes > 0 and suite.budget.seconds > 0):
         raise InputError(f"a budget must be above 0; got {suite.budget}")
 
 
-def _named(optimizer: str | Optimizer) -> tuple[str, Optimizer]:
+def _named(optimizer: str | Optimizer | RefitSolver) -> tuple[str, Optimizer | RefitSolver]:
     if isinstance(optimizer, str):
         return optimizer.strip(), make_optimizer(optimizer)
     owner = type(optimizer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,16 +17,20 @@ from bench.errors import InputError
 from bench.measure.cell import Bound, bind_and_verify, one_line, run_optimizer, warm_up
 from bench.measure.environment import environment
 from bench.measure.kernel_time import time_kernels
-from bench.measure.recorder import Trace
+from bench.measure.recorder import Budget, Trace
 from bench.measure.reference import reference_objective
+from bench.measure.refit import run_refits
+from bench.measure.rounding import unit_roundoff, value_error
 from bench.measure.verify import KernelMismatch
+from bench.optimizers import is_refit
 from bench.problems import Problem
-from bench.records import Record, RecordStore
+from bench.records import TARGETS, Record, RecordStore
 from bench.results import Results
 from bench.score.optimum import Optimum
 from bench.score.optimum_cache import load_or_solve
-from bench.score.quality import on_test_split
-from bench.score.targets import Score, score
+from bench.score.quality import quality
+from bench.score.runtimes import area_under_log_gap
+from bench.score.targets import RefutedOptimum, Score, score
 from bench.suites.definitions import Suite
 from bench.suites.plan import KernelCell, RunCell, expand
 
@@ -40,6 +45,9 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+
+# Before a tenth of a millisecond not even the smallest problem has been read a few times.
+_AREA_FROM_S = 1e-4
 
 
 def run_suite(
@@ -94,6 +102,7 @@ class Session:
         self._suite = suite
         self._optima_folder = folder / "optima" if folder else None
         self._optima: dict[str, Optimum] = {}
+        self._value_errors: dict[str, float] = {}
         self._bound: dict[tuple[str, ...], Bound] = {}
         self._warm: set[tuple[str, ...]] = set()
 
@@ -117,11 +126,19 @@ class Session:
     def run(self, cell: RunCell) -> Record:
         """Run one cell; whatever goes wrong in it is its record."""
         if cell.unavailable is not None:
-            return self._record(cell, "unavailable", cell.unavailable, {}, {})
+            return self._record(cell, "unavailable", cell.unavailable)
+        if is_refit(cell.optimizer):
+            trace = run_refits(cell.problem, cell.optimizer, cell.dtype, cell.seed, cell.budget)
+            return self.scored(cell, None, trace)
         try:
             bound = self.bound(cell.problem, cell.kernel, cell.device, cell.dtype)
         except (KernelMismatch, ValueError, RuntimeError, MemoryError) as error:
-            return self._record(cell, "failed", one_line(error), {}, {})
+            return self._record(cell, "failed", one_line(error))
+        needs = getattr(cell.optimizer, "needs", ())
+        lacking = [name for name in needs if not hasattr(bound.objective, name)]
+        if lacking:
+            reason = f"kernel {cell.kernel} has no {lacking[0]}, which {cell.optimizer_name} needs"
+            return self._record(cell, "unavailable", reason)
         place = (cell.problem.fingerprint, cell.kernel, cell.device, cell.dtype)
         if (*place, cell.optimizer_name) not in self._warm:
             warm_up(bound.objective, cell.optimizer)
@@ -130,24 +147,36 @@ class Session:
         trace = run_optimizer(bound.objective, cell.optimizer, rng, cell.budget)
         return self.scored(cell, bound, trace)
 
-    def scored(self, cell: RunCell, bound: Bound, trace: Trace) -> Record:
-        """The record of a run: everything here is computed off the clock, in float64."""
+    def scored(self, cell: RunCell, bound: Bound | None, trace: Trace) -> Record:
+        """The record of a run: everything here is computed off the clock, in float64.
+
+        Args:
+            bound: None for a solver that brings a loss of its own.
+        """
         problem, optimum = cell.problem, self.optimum(cell.problem)
         with np.errstate(over="ignore", invalid="ignore"):
             values = reference_objective(problem).value_batch(trace.w)
-        result = score(trace, values, optimum, problem.n_samples)
+        try:
+            result = score(trace, values, optimum, problem.n_samples, self._value_error(problem))
+        except RefutedOptimum as error:
+            return self._record(cell, "failed", str(error))
         passes = trace.rows_read / problem.n_samples
         numbers: dict[str, Any] = {
             "gap": result.gap,
             "relative_gap": result.relative_gap,
+            "resolution": result.resolution,
             "f": float(values[-1]),
             "run_s": trace.run_s,
+            "spent_s": trace.spent_s,
             **_bind_columns(bound),
             "steps": int(trace.step[-1]),
-            "oracle_calls": int(trace.oracle_calls[-1]),
+            "oracle_calls": float(trace.oracle_calls[-1]),
             "passes": float(passes[-1]),
             **_target_columns(result),
-            **on_test_split(problem, trace.w[-1], optimum),
+            "area_log_gap": _area(trace, result, cell.budget),
+            "budget_passes": cell.budget.passes,
+            "budget_s": cell.budget.seconds,
+            **quality(problem, trace.w[-1], optimum),
         }
         samples = {
             "step": trace.step.tolist(),
@@ -157,7 +186,7 @@ class Session:
             "f": values.tolist(),
             "gap": result.gaps.tolist(),
         }
-        message = trace.message
+        message = result.message
         if not message and not optimum.exists:
             message = optimum.reason
         return self._record(cell, result.status, message, numbers, samples)
@@ -197,6 +226,8 @@ class Session:
                 device=cell.device,
                 dtype=cell.dtype,
                 seed=0,
+                repetition=0,
+                sampling="",
                 status="failed" if kernel in errors else "ok",
                 message=errors.get(kernel, ""),
                 score=numbers,
@@ -214,9 +245,10 @@ class Session:
         cell: RunCell,
         status: str,
         message: str,
-        numbers: dict[str, Any],
-        samples: dict[str, Any],
+        numbers: dict[str, Any] | None = None,
+        samples: dict[str, Any] | None = None,
     ) -> Record:
+        sampling = "refits" if is_refit(cell.optimizer) else "snapshots"
         return Record(
             kind="convergence",
             key=cell.key,
@@ -226,21 +258,33 @@ class Session:
             device=cell.device,
             dtype=cell.dtype,
             seed=cell.seed,
+            repetition=cell.repetition,
+            sampling=sampling if samples else "",
             status=status,
             message=message,
-            score=numbers,
-            samples=samples,
+            score=numbers or {},
+            samples=samples or {},
             problem_facts=self._facts(cell.problem),
             environment=environment(),
             suite=self._suite,
             created=_now(),
         )
 
+    def _value_error(self, problem: Problem) -> float:
+        """Bound on the rounding error of f as scored, near the optimum; computed once."""
+        if problem.fingerprint not in self._value_errors:
+            w = self.optimum(problem).w
+            nll = reference_objective(problem).nll(w)
+            bound = value_error(problem.X, w, problem.l2, nll, unit_roundoff("float64"))
+            self._value_errors[problem.fingerprint] = bound
+        return self._value_errors[problem.fingerprint]
+
     def _facts(self, problem: Problem) -> dict[str, Any]:
         optimum = self.optimum(problem)
         return {
             "n_samples": problem.n_samples,
             "n_features": problem.n_features,
+            "n_classes": problem.n_classes,
             "l2": problem.l2,
             "fingerprint": problem.fingerprint,
             "f_star": optimum.f if optimum.exists else None,
@@ -250,12 +294,22 @@ class Session:
         }
 
 
-def _bind_columns(bound: Bound) -> dict[str, Any]:
-    return {
-        "setup_s": bound.setup_s,
-        "transfer_s": bound.transfer_s,
-        "compile_s": bound.compile_s,
-    }
+def _bind_columns(bound: Bound | None) -> dict[str, Any]:
+    names = ("setup_s", "transfer_s", "compile_s")
+    return {name: None if bound is None else getattr(bound, name) for name in names}
+
+
+def _area(trace: Trace, result: Score, budget: Budget) -> float | None:
+    """Area under the curve of log10 r against log time, from 0.1 ms to the budget's seconds."""
+    if result.resolution is None or not _AREA_FROM_S < budget.seconds < math.inf:
+        return None
+    return area_under_log_gap(
+        np.maximum.accumulate(trace.elapsed_s),  # refits are timed one by one
+        result.relative_gaps,
+        low=_AREA_FROM_S,
+        high=budget.seconds,
+        floor=max(result.resolution, TARGETS["1e-10"]),
+    )
 
 
 def _target_columns(result: Score) -> dict[str, float | None]:

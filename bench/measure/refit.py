@@ -1,0 +1,75 @@
+"""Sample a solver that can't report on the way: fit it anew with growing budgets."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from bench.measure.cell import one_line
+from bench.measure.quiet import no_garbage_collection
+from bench.measure.recorder import Budget, Trace
+from bench.optimizers import Fit, RefitSolver, Stop
+from bench.problems import Problem
+
+# Every budget up to this one, then budgets 1/8 apart: a time to target is over by at most an
+# eighth, and all fits together take about nine times the longest.
+_EVERY_BUDGET_UNTIL = 8
+_SPACING = 1 / 8
+_MOST_ITERATIONS = 1_000_000
+
+
+def run_refits(
+    problem: Problem, solver: RefitSolver, dtype: str, seed: int, budget: Budget
+) -> Trace:
+    """Fits from zeros, each timed alone, until one converges, or one is over the budget.
+
+    A fit with one iteration comes first and is not timed: it loads code. The trace has one row a
+    budget, its time that of this fit; a solver that raises leaves what it had.
+
+    Args:
+        budget: of a single fit. Passes are held to where the solver counts them, and bound the
+            iterations of one that doesn't.
+    """
+    X, y = np.ascontiguousarray(problem.X, dtype=dtype), problem.y
+    fits: list[tuple[int, float, Fit]] = []
+    stop, message = Stop.BUDGET.value, ""
+    try:
+        solver.fit(X, y, l2=problem.l2, max_iter=1, seed=seed)
+        for max_iter in _budgets(budget):
+            with no_garbage_collection():
+                start = time.perf_counter()
+                fit = solver.fit(X, y, l2=problem.l2, max_iter=max_iter, seed=seed)
+                elapsed = time.perf_counter() - start
+            fits.append((max_iter, elapsed, fit))
+            if fit.converged:
+                stop = Stop.CONVERGED.value
+                break
+            if elapsed > budget.seconds or (fit.passes or 0) >= budget.passes:
+                break
+    except Exception as error:  # whatever it is, it is this cell's result
+        stop, message = "failed", one_line(error)
+    times = [elapsed for _, elapsed, _ in fits]
+    passes = [math.nan if fit.passes is None else fit.passes for _, _, fit in fits]
+    iterates = [np.asarray(fit.w, dtype=np.float64) for _, _, fit in fits]
+    return Trace(
+        step=np.array([0, *(fit.iterations for _, _, fit in fits)]),
+        elapsed_s=np.array([0.0, *times]),
+        oracle_calls=np.array([0.0, *(math.nan for _ in fits)]),
+        rows_read=np.array([0.0, *passes]) * problem.n_samples,
+        w=np.array([np.zeros(problem.coefficient_shape), *iterates]),
+        stop=stop,
+        message=message,
+        run_s=times[-1] if times else 0.0,
+        spent_s=sum(times),
+    )
+
+
+def _budgets(budget: Budget) -> Iterator[int]:
+    iterations = 1
+    while iterations <= min(budget.passes, _MOST_ITERATIONS):
+        yield iterations
+        spacing = 1 if iterations < _EVERY_BUDGET_UNTIL else int(iterations * _SPACING)
+        iterations += spacing

@@ -1,0 +1,63 @@
+"""How the report's plots look: colours, lines, axes; nothing of what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+
+Styles: TypeAlias = Mapping[str, tuple[str, str]]
+"""Colour and line of each optimizer."""
+
+# Okabe and Ito's palette: told apart with any kind of colour vision, also in print.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31")
+_LINES = ("-", "--", "-.", ":")
+_RC: Any = {
+    "font.size": 10,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.constrained_layout.use": True,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "logreg-bench",  # the same plot is the same file
+}
+
+
+@contextmanager
+def plot_style() -> Iterator[None]:
+    """matplotlib's settings, inside the block alone."""
+    with mpl.rc_context(_RC):
+        yield
+
+
+def styles_of(optimizers: Iterable[str]) -> Styles:
+    """A colour and a line for each optimizer; the same in every plot of a report."""
+    n = len(COLOURS)
+    return {
+        name: (COLOURS[i % n], _LINES[i // n % len(_LINES)]) for i, name in enumerate(optimizers)
+    }
+
+
+def time_axis(panel: Axes) -> None:
+    """Ticks at 1, 2 and 5 of each decade, in words: "200 µs", "1 ms"; fewer on a long axis."""
+    low, high = panel.get_xlim()
+    minor = (2.0, 5.0) if high / low < 300 else ()
+    panel.xaxis.set_major_locator(LogLocator(subs=(1.0,)))
+    panel.xaxis.set_minor_locator(LogLocator(subs=minor) if minor else NullLocator())
+    panel.xaxis.set_major_formatter(EngFormatter(unit="s"))
+    panel.xaxis.set_minor_formatter(EngFormatter(unit="s"))
+    panel.tick_params(axis="x", which="both", labelsize=8.5)
+
+
+def legend(figure: Figure, panel: Axes, optimizers: Iterable[str], styles: Styles) -> None:
+    """The optimizers' lines, right of the panels."""
+    for optimizer in optimizers:
+        colour, line = styles[optimizer]
+        panel.plot([], [], color=colour, ls=line, lw=2, label=optimizer)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8.5)

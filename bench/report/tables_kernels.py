@@ -1,0 +1,67 @@
+"""Kernels beside each other: time per call, and ratios of those that took turns."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.report import text
+from bench.report.tables import constant_ways, rows_of, way_name
+from bench.results import Results
+
+
+def kernel_times(results: Results) -> pd.DataFrame:
+    """One row per problem and kernel: time per call of `value_and_grad`, and the ratio to the
+    fastest of the kernels that took turns with it.
+
+    Columns: names, `timed_beside`, `samples`, `median_s`, `low_s` and `high_s` (quartiles),
+    `ratio`, `ratio_low` and `ratio_high` (quartiles of the ratios, sample by sample; missing for
+    a kernel that was timed alone).
+    """
+    rows = []
+    frame = results.kernel_times()
+    for names, group in frame.groupby(["problem", "device", "dtype", "timed_beside"], sort=False):
+        samples = group.pivot(index="sample", columns="kernel", values="seconds_per_call")
+        fastest = samples[samples.median().idxmin()]
+        for kernel in samples:
+            times = samples[kernel].dropna()
+            ratio = times / fastest if samples.shape[1] > 1 else pd.Series(dtype=float)
+            rows.append(
+                {
+                    "problem": names[0],
+                    "kernel": kernel,
+                    "device": names[1],
+                    "dtype": names[2],
+                    "timed_beside": names[3],
+                    "samples": len(times),
+                    "median_s": times.median(),
+                    "low_s": times.quantile(0.25),
+                    "high_s": times.quantile(0.75),
+                    "ratio": ratio.median(),
+                    "ratio_low": ratio.quantile(0.25),
+                    "ratio_high": ratio.quantile(0.75),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def readable_kernel_times(kernels: pd.DataFrame) -> pd.DataFrame:
+    """`kernel_times` with units."""
+    rows = []
+    constant = constant_ways(kernels)
+    for row in rows_of(kernels):
+        ratio = "the fastest"
+        if pd.isna(row["ratio"]):
+            ratio = "timed alone"
+        elif row["ratio"] != 1:
+            ratio = text.ratio_with_range(row["ratio"], row["ratio_low"], row["ratio_high"])
+        rows.append(
+            {
+                "problem": row["problem"],
+                "kernel": way_name(row, constant),
+                "time per call [quartiles]": text.seconds_with_range(
+                    row["median_s"], row["low_s"], row["high_s"]
+                ),
+                "slower than the fastest by": ratio,
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,94 @@
+"""Coordinates in which f has no flat directions that are known beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import helmert
+
+from bench.problems import Problem
+
+Vector = NDArray[np.floating[Any]]
+Matrix = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """An orthonormal basis of the w that matter: w = B v, and f(w + u) = f(w) for every u _|_ B.
+
+    With l2 > 0 every direction matters, and B is the identity. With l2 = 0 two kinds do not:
+
+        a feature that is 0 in every row: f does not depend on its coefficient
+        one vector added to the coefficients of all classes: softmax is invariant to it
+
+    so B keeps the other features, and, of the classes, the c - 1 combinations that sum to zero
+    (Helmert's). f is then studied on v, and w = B v is the minimiser of smallest norm. Both
+    invariances are exact, also in floating point: no rank is guessed from small numbers. Where
+    columns depend on each other in another way, the Hessian in v is singular, and stays unproved.
+
+    Args:
+        features: which columns of X are kept, shape (d,), booleans.
+        classes: the basis over classes, shape (c - 1, c), orthonormal rows; None for the identity.
+        shape: of w.
+    """
+
+    features: NDArray[np.bool_]
+    classes: Matrix | None
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Entries of v."""
+        n_classes = 1 if len(self.shape) == 1 else self.shape[0]
+        combinations = n_classes if self.classes is None else len(self.classes)
+        return int(self.features.sum()) * combinations
+
+    @property
+    def removed(self) -> str:
+        """What was left out, in words; empty where nothing was."""
+        blank = int((~self.features).sum())
+        parts = [f"{blank} features that are 0 in every row"] if blank else []
+        if self.classes is not None:
+            parts.append("one vector added to all classes")
+        return " and ".join(parts)
+
+    def reduce(self, grad: Vector) -> Vector:
+        """B^T g, shape (size,), of a gradient or of any w."""
+        kept = grad.reshape(-1, self.shape[-1])[:, self.features]
+        return (kept if self.classes is None else self.classes @ kept).ravel()
+
+    def expand(self, v: Vector) -> Vector:
+        """w = B v, of w's shape."""
+        kept = v.reshape(-1, int(self.features.sum()))
+        kept = kept if self.classes is None else self.classes.T @ kept
+        w = np.zeros((kept.shape[0], self.shape[-1]))
+        w[:, self.features] = kept
+        return w.reshape(self.shape)
+
+    def reduce_hessian(self, H: Matrix) -> Matrix:
+        """B^T H B, shape (size, size)."""
+        d = self.shape[-1]
+        if self.features.all() and self.classes is None:
+            return H
+        blocks = H.reshape(-1, d, H.shape[1] // d, d)
+        blocks = blocks[:, self.features][:, :, :, self.features]
+        if self.classes is not None:
+            C = self.classes
+            blocks = np.einsum("ak,kilj,bl->aibj", C, blocks, C, optimize=True)
+        return blocks.reshape(self.size, self.size)
+
+    def project(self, w: Vector) -> Vector:
+        """The w of smallest norm with the same f: B B^T w."""
+        return self.expand(self.reduce(w))
+
+
+def coordinates(problem: Problem) -> Coordinates:
+    """The coordinates that a problem's optimum is sought and proved in."""
+    shape = problem.coefficient_shape
+    if problem.l2 > 0:
+        return Coordinates(np.ones(problem.n_features, dtype=bool), None, shape)
+    classes = helmert(shape[0]) if len(shape) > 1 else None
+    return Coordinates((problem.X != 0).any(axis=0), classes, shape)

@@ -1,0 +1,239 @@
+"""Medians and their intervals from censored samples: a miss is counted, never dropped.
+
+A sample is an array of times with NaN for each run that missed its target. A miss is later than
+every hit: how much later is not known, so no value is ever interpolated between a hit and a miss.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Values = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The median of a censored sample, and an interval for it.
+
+    Args:
+        median, low, high: each None where it is beyond what was run.
+        runs: size of the sample, misses included.
+        hits: how many of them are not misses.
+    """
+
+    median: float | None
+    low: float | None
+    high: float | None
+    runs: int
+    hits: int
+
+
+@dataclass(frozen=True)
+class RatioInterval:
+    """The median ratio b / a of paired censored samples, and an interval for it.
+
+    Args:
+        median, low, high: 0 below every ratio that was seen, inf beyond them; a median of None is
+            undecided between the two.
+        pairs: how many were compared.
+        left_out: how many were not: both sides missed.
+    """
+
+    median: float | None
+    low: float
+    high: float
+    pairs: int
+    left_out: int
+
+    @property
+    def significant(self) -> bool:
+        """Whether a ratio of 1 is outside."""
+        return not self.low <= 1.0 <= self.high
+
+
+def median_interval(
+    times: ArrayLike,
+    clusters: ArrayLike | None = None,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+) -> Interval:
+    """The median of a censored sample, with a percentile-bootstrap interval.
+
+        median = (t_((n+1)/2 rounded down) + t_((n+1)/2 rounded up)) / 2,   misses sorted last
+
+    Runs of one cluster (one seed, say) are alike: resampled one by one they would feign evidence.
+    So clusters are resampled with replacement, then the runs within each; a single cluster, or
+    one run a cluster, is the ordinary bootstrap. Rejected: clusters kept whole (strategy 1 of the
+    source), a little narrower, but of no width for a single cluster.
+
+    Args:
+        times: one for each run, NaN for a miss, shape (n,).
+        clusters: a label for each run, shape (n,); None for independent runs.
+        confidence: of the interval, in (0, 1).
+        resamples: bootstrap samples.
+    Returns:
+        A function of the data alone: neither the order of the runs nor the names of the clusters
+        matter. A median between a hit and a miss is None.
+    Raises:
+        ValueError: no runs, a time that is negative or infinite, shapes that disagree, or a
+            confidence or number of resamples out of range.
+    Source: Davison and Hinkley (1997), Bootstrap Methods and their Application, section 3.8
+        (strategy 2) for the resampling, section 5.3.1 for the percentile interval.
+    """
+    times = checked_times(times)
+    if times.ndim != 1:
+        raise ValueError(f"times must be of shape (n,); got {times.shape}")
+    later = np.where(np.isnan(times), math.inf, times)
+    samples = _resample(_groups(later, clusters), resamples)
+    low, high = _ends(np.mean(_middle(samples), axis=0), confidence)
+    return Interval(
+        median=_or_none(float(np.median(later))),
+        low=_or_none(low),
+        high=_or_none(high),
+        runs=len(times),
+        hits=int(np.isfinite(times).sum()),
+    )
+
+
+def ratio_interval(
+    a: ArrayLike, b: ArrayLike, *, confidence: float = 0.95, resamples: int = 2000
+) -> RatioInterval:
+    """The median of the ratios b_i / a_i, with a percentile-bootstrap interval over the pairs.
+
+    Where only b missed, the ratio is larger than all others: inf. Where only a missed, it is
+    smaller: 0. Where both missed, nothing is known of it: the pair is left out, and counted.
+    Of two middle ratios the geometric mean is taken: swapping a and b then inverts the median.
+
+    Args:
+        a: positive times, NaN for a miss, shape (n,).
+        b: times of the same runs' partners, shape (n,).
+        confidence: of the interval, in (0, 1).
+        resamples: bootstrap samples.
+    Returns:
+        A function of the pairs alone, in any order. A middle between 0 and inf is undecided: None,
+        in the bootstrap 0 for `low` and inf for `high`. So it is, too, where no pair is left.
+    Raises:
+        ValueError: as `median_interval`, or a time of 0.
+    Source: as `median_interval`, section 5.3.1.
+    """
+    a, b = checked_times(a), checked_times(b)
+    if a.shape != b.shape or a.ndim != 1:
+        raise ValueError(f"a and b must both be of shape (n,); got {a.shape} and {b.shape}")
+    if (a == 0).any() or (b == 0).any():
+        raise ValueError("a ratio needs positive times; got a time of 0")
+    missed_a, missed_b = np.isnan(a), np.isnan(b)
+    ratios = np.where(missed_a, 0.0, np.where(missed_b, math.inf, b / a))
+    ratios = np.sort(ratios[~(missed_a & missed_b)])
+    left_out = len(a) - len(ratios)
+    if not len(ratios):
+        return RatioInterval(None, 0.0, math.inf, 0, left_out)
+    median = float(_geometric(_middle(ratios[None, :]))[0])
+    medians = _geometric(_middle(_resample([ratios], resamples)))
+    undecided = np.isnan(medians)
+    low, _ = _ends(np.where(undecided, 0.0, medians), confidence)
+    _, high = _ends(np.where(undecided, math.inf, medians), confidence)
+    return RatioInterval(None if math.isnan(median) else median, low, high, len(ratios), left_out)
+
+
+def success_rate_interval(hits: int, runs: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The Wilson score interval of a success rate: honest at few runs, and at 0 or all hits.
+
+        (p + z^2 / 2n -+ z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n),   p = hits / n
+
+    Args:
+        hits: runs that met the target.
+        runs: all runs, n.
+        confidence: of the interval, in (0, 1); z is the normal quantile of (1 + confidence) / 2.
+    Returns:
+        Its lower and its upper end, in [0, 1].
+    Raises:
+        ValueError: no runs, hits that are not in 0 ... runs, or a confidence out of range.
+    Source: Wilson (1927), "Probable inference, the law of succession, and statistical inference";
+        recommended for small n by Brown, Cai and DasGupta (2001), "Interval estimation for a
+        binomial proportion".
+    """
+    if not 0 <= hits <= runs or runs == 0:
+        raise ValueError(f"hits must be in 0 ... runs, and runs positive; got {hits} of {runs}")
+    from scipy.stats import binomtest  # half a second that a report without rates is spared
+
+    low, high = binomtest(hits, runs).proportion_ci(confidence, method="wilson")
+    return float(low), float(high)
+
+
+def checked_times(times: ArrayLike) -> Values:
+    """A censored sample as a float64 array, after a check of its convention.
+
+    Raises:
+        ValueError: no runs, or a time that is negative or infinite.
+    """
+    values = np.asarray(times, dtype=np.float64)
+    if not values.size:
+        raise ValueError("times are empty: there must be at least one run")
+    if np.isinf(values).any():
+        raise ValueError("times must be finite, or NaN for a miss; got an infinite time")
+    if (values < 0).any():
+        raise ValueError(f"times must not be negative; got {values[values < 0][0]:g}")
+    return values
+
+
+def _groups(values: Values, clusters: ArrayLike | None) -> list[Values]:
+    """The runs of each cluster, all in an order that is fixed by the values alone."""
+    if clusters is None:
+        return [np.sort(values)]
+    labels = np.asarray(clusters)
+    if labels.shape != values.shape:
+        raise ValueError(f"clusters must be of shape {values.shape}; got {labels.shape}")
+    names, index = np.unique(labels, return_inverse=True)
+    if len(names) == len(values):
+        return [np.sort(values)]
+    groups = [np.sort(values[index == k]) for k in range(len(names))]
+    return sorted(groups, key=lambda group: (len(group), group.tolist()))
+
+
+def _resample(groups: Sequence[Values], resamples: int) -> Values:
+    """Bootstrap samples, one a row; rows of fewer runs are filled up with NaN."""
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1; got {resamples}")
+    rng = np.random.default_rng(0)
+    sizes = np.array([len(group) for group in groups])
+    runs = np.full((len(groups), sizes.max()), math.nan)
+    for row, group in zip(runs, groups, strict=True):
+        row[: len(group)] = group
+    drawn = rng.integers(len(groups), size=(resamples, len(groups)))[..., None]
+    within = rng.integers(sizes[drawn], size=(*drawn.shape[:2], sizes.max()))
+    samples = np.where(np.arange(sizes.max()) < sizes[drawn], runs[drawn, within], math.nan)
+    return samples.reshape(resamples, -1)
+
+
+def _middle(samples: Values) -> tuple[Values, Values]:
+    """The two middle values of each row, NaN left out; the same one twice for an odd count."""
+    ordered = np.sort(samples, axis=1)  # NaN last
+    count = (~np.isnan(samples)).sum(axis=1)
+    rows = np.arange(len(samples))
+    return ordered[rows, (count - 1) // 2], ordered[rows, count // 2]
+
+
+def _geometric(middle: tuple[Values, Values]) -> Values:
+    """Geometric means; NaN between 0 and inf."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.sqrt(middle[0] * middle[1]))
+
+
+def _ends(medians: Values, confidence: float) -> tuple[float, float]:
+    """Order statistics that leave as many resamples out on either side."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be between 0 and 1; got {confidence:g}")
+    outside = min(int((1 - confidence) / 2 * len(medians)), (len(medians) - 1) // 2)
+    ordered = np.sort(medians)
+    return float(ordered[outside]), float(ordered[-1 - outside])
+
+
+def _or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None
