@@ -11,7 +11,7 @@ from bench.errors import InputError
 from bench.measure.cell import run_optimizer
 from bench.measure.recorder import Budget, BudgetSpent, Trace
 from bench.measure.reference import reference_objective
-from bench.optimizers import OPTIMIZERS, Stop, is_refit, make_optimizer
+from bench.optimizers import OPTIMIZERS, Stop, is_refit, make_optimizer, make_reporting_optimizer
 from bench.problems import Problem, load_problem
 from bench.score.optimum import solve
 from logreg_kernels import Objective, bind
@@ -48,10 +48,9 @@ def run(
     seed: int = 0,
     budget: Budget | None = None,
 ) -> Trace:
-    optimizer = make_optimizer(spec)
-    assert not is_refit(optimizer)
-    budget = budget or (MINI_BATCH_BUDGET if "batch" in spec else BUDGET)
+    optimizer = make_reporting_optimizer(spec)
     objective = objective_of(problem, kernel, dtype)
+    budget = budget or (MINI_BATCH_BUDGET if "batch" in spec else BUDGET)
     return run_optimizer(objective, optimizer, np.random.default_rng(seed), budget)
 
 
@@ -97,7 +96,7 @@ def test_a_step_is_reported_with_the_w_that_the_run_is_at(
             raise BudgetSpent
 
     with pytest.raises(BudgetSpent):
-        make_optimizer(spec).run(objective, w0, np.random.default_rng(0), on_step)  # type: ignore[union-attr]
+        make_optimizer(spec).run(objective, w0, np.random.default_rng(0), on_step)
     assert (np.asarray(w0) == 0.1).all()
     assert {w.shape for w in seen} == {problem.coefficient_shape}
     start = np.full(problem.coefficient_shape, 0.1)
@@ -125,7 +124,7 @@ def test_it_calls_what_it_says_it_needs(spec: str) -> None:
             return getattr(objective, name)
 
     with pytest.raises(BudgetSpent):
-        optimizer.run(Spy(), objective.as_coefficients(np.zeros(4)), _rng(), _stop_after(4))  # type: ignore[union-attr, arg-type]
+        optimizer.run(Spy(), objective.as_coefficients(np.zeros(4)), _rng(), _stop_after(4))
     assert called & {"hvp", "hessian"} == set(getattr(optimizer, "needs", ()))
 
 

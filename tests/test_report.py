@@ -184,6 +184,12 @@ def test_the_answer_says_who_by_how_much_and_who_never_got_there() -> None:
     )
 
 
+def test_many_that_never_got_there_are_counted_and_not_named() -> None:
+    records = runs("a", [0.1] * 3) + [r for n in "bcdefgh" for r in runs(n, [None] * 3)]
+    (answer,) = answers(Results(tuple(records)))
+    assert answer.sentence.endswith("never there: 7 of 8 optimizers")
+
+
 def test_an_overlap_is_not_called_a_lead() -> None:
     records = runs("a", [0.10, 0.12, 0.11]) + runs("b", [0.11, 0.11, 0.12])
     (answer,) = answers(Results(tuple(records)))

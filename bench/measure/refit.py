@@ -68,8 +68,11 @@ def run_refits(
 
 
 def _budgets(budget: Budget) -> Iterator[int]:
+    """Iterations of each fit; the last one has the whole budget."""
+    most = max(1, int(min(budget.passes, _MOST_ITERATIONS)))
     iterations = 1
-    while iterations <= min(budget.passes, _MOST_ITERATIONS):
+    while iterations < most:
         yield iterations
         spacing = 1 if iterations < _EVERY_BUDGET_UNTIL else int(iterations * _SPACING)
         iterations += spacing
+    yield most

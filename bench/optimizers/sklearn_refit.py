@@ -55,11 +55,11 @@ class SklearnRefit:
                 return "liblinear needs a penalty: set l2 > 0"
             if dtype != "float64":
                 return f"liblinear computes in float64 whatever it is given, not in {dtype}"
-        old = tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 6)
-        if self.solver == "newton-cholesky" and n_classes > 2 and old:
+        version = sklearn.__version__
+        if self.solver == "newton-cholesky" and n_classes > 2 and version.startswith("1.5."):
             return (
-                f"scikit-learn {sklearn.__version__} fits more than two classes one against the "
-                "rest by newton-cholesky, another objective: pip install 'scikit-learn>=1.6'"
+                f"scikit-learn {version} fits more than two classes one against the rest here, "
+                "which is another objective: pip install 'scikit-learn>=1.6'"
             )
         return None
 

@@ -98,7 +98,9 @@ def _of_last_machine(records: list[Record]) -> list[Record]:
 def _print(written: Report, results: Results) -> None:
     scored = results.scores()
     seeds = int(scored["seed"].nunique()) if len(scored) else 0
-    click.echo(f"Fastest to a relative gap, median of {seeds} runs [range]; {written.where}\n")
+    click.echo(
+        f"Fastest to a relative gap, median of {seeds} seeds [95% interval]; {written.where}\n"
+    )
     for answer in written.answers:
         click.echo(f"  {answer.sentence}")
     for reason in written.not_run:

@@ -11,6 +11,9 @@ from bench.report.tables import SHOWN_TARGETS, WAY, times_to_target
 from bench.results import Results
 from bench.score.intervals import ratio_interval
 
+_MOST_NAMED = 5
+"""Longer lists of who missed are for the table."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -23,6 +26,7 @@ class Answer:
         time: the winner's time to the target, with its 95% interval.
         margin: how it compares with the next optimizer, in one clause.
         missed: optimizers that did not meet the target in most runs, on any kernel.
+        compared: how many optimizers there were.
         note: why there is no answer, if there is none.
     """
 
@@ -32,6 +36,7 @@ class Answer:
     time: str
     margin: str
     missed: tuple[str, ...]
+    compared: int
     note: str
 
     @property
@@ -41,7 +46,14 @@ class Answer:
             return f"{self.problem}: {self.note}"
         line = f"{self.problem}: {self.winner} is first to {self.target}, in {self.time}"
         line += f"; {self.margin}" if self.margin else ""
-        return line + (f"; never there: {text.listing(self.missed)}" if self.missed else "")
+        return line + (f"; never there: {self.who_missed}" if self.missed else "")
+
+    @property
+    def who_missed(self) -> str:
+        """Those that did not meet the target, by name as long as they are few."""
+        if len(self.missed) > _MOST_NAMED:
+            return f"{len(self.missed)} of {self.compared} optimizers"
+        return text.listing(self.missed)
 
 
 def answers(results: Results) -> list[Answer]:
@@ -55,7 +67,7 @@ def answers(results: Results) -> list[Answer]:
         facts = exists.loc[str(problem)]
         if facts["exists"] is not True:
             note = f"not scored, {facts['reason']}"
-            found.append(Answer(str(problem), "", "", "", "", (), note))
+            found.append(_none(str(problem), note))
         else:
             found.append(_answer(str(problem), rows, results.scores()))
     return found
@@ -75,9 +87,14 @@ def _answer(problem: str, rows: pd.DataFrame, scores: pd.DataFrame) -> Answer:
         missed = [o for o in rows["optimizer"].unique() if o not in set(best["optimizer"])]
         margin = _margin(first, best.iloc[1], scores, column) if len(best) > 1 else ""
         winner = f"{first['optimizer']} on {first['kernel']}"
-        return Answer(problem, target, winner, time, margin, tuple(missed), "")
+        compared = rows["optimizer"].nunique()
+        return Answer(problem, target, winner, time, margin, tuple(missed), compared, "")
     note = f"no optimizer met {SHOWN_TARGETS[0]} in most runs: raise the budget"
-    return Answer(problem, "", "", "", "", (), note)
+    return _none(problem, note)
+
+
+def _none(problem: str, note: str) -> Answer:
+    return Answer(problem, "", "", "", "", (), 0, note)
 
 
 def _margin(first: pd.Series, second: pd.Series, scores: pd.DataFrame, column: str) -> str:

@@ -38,6 +38,8 @@ def _why(run: pd.Series, target: float) -> str:
         return "its own stopping test ended it"
     if run["passes"] >= run["budget_passes"]:
         return f"{run['budget_passes']:g} passes spent"
+    if run["sampling"] == "refits" and run["steps"] >= run["budget_passes"]:
+        return f"{run['budget_passes']:g} iterations spent"
     # A solver that is fitted anew is held to the budget fit by fit.
     if run["run_s"] >= 0.9 * run["budget_s"]:
         return f"{text.seconds(run['budget_s'])} spent"

@@ -55,6 +55,11 @@ def time_axis(panel: Axes) -> None:
     panel.tick_params(axis="x", which="both", labelsize=8.5)
 
 
+def legend_height(n_optimizers: int) -> float:
+    """Inches that a figure needs for its panels, and for that many lines of legend."""
+    return max(3.8, 0.6 + 0.19 * n_optimizers)
+
+
 def legend(figure: Figure, panel: Axes, optimizers: Iterable[str], styles: Styles) -> None:
     """The optimizers' lines, right of the panels."""
     for optimizer in optimizers:

@@ -8,7 +8,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.report.plot_style import COLOURS, Styles, legend, plot_style, styles_of, time_axis
+from bench.report.plot_style import (
+    COLOURS,
+    Styles,
+    legend,
+    legend_height,
+    plot_style,
+    styles_of,
+    time_axis,
+)
 from bench.report.plots_profiles import best_ways, ecdf_figure, profile_figure
 from bench.report.tables import SHOWN_TARGETS, WAY, times_to_target
 from bench.results import Results
@@ -75,7 +83,7 @@ def _gap_figure(
     refits = rows["sampling"] == "refits"
     panel_of = rows["kernel"].mask(refits, _OWN_LOSS)
     ways = list(rows.groupby([panel_of, "device", "dtype"], sort=False))
-    figure = Figure(figsize=(4.2 * len(ways) + 2.6, 3.8))
+    figure = Figure(figsize=(4.2 * len(ways) + 2.6, legend_height(rows["optimizer"].nunique())))
     panels = figure.subplots(1, len(ways), sharex=True, sharey=True, squeeze=False)[0]
     for panel, (way, runs) in zip(panels, ways, strict=True):
         cells = ["optimizer", "kernel", "seed", "repetition"]

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-from bench.report.plot_style import Styles, legend, time_axis
+from bench.report.plot_style import Styles, legend, legend_height, time_axis
 from bench.report.tables import WAY
 from bench.report.tables_summary import scored, summary, times_of
 from bench.results import Results
@@ -32,7 +33,7 @@ def best_ways(results: Results) -> pd.DataFrame:
 
 def ecdf_figure(runs: pd.DataFrame, styles: Styles) -> Figure:
     """The fraction of all problems x targets x runs that each optimizer has solved by a time."""
-    figure = Figure(figsize=(9.5, 5.2))
+    figure = Figure(figsize=(9.5, max(5.2, legend_height(runs["optimizer"].nunique()))))
     panel = figure.subplots()
     by_name = {str(name): rows for name, rows in runs.groupby("optimizer", sort=False)}
     times = {name: times_of(rows) for name, rows in by_name.items()}
@@ -60,13 +61,16 @@ def profile_figure(runs: pd.DataFrame, styles: Styles) -> Figure:
         index="problem", columns="optimizer", values="time", aggfunc="median", sort=False
     ).replace(np.inf, np.nan)
     ratios = performance_ratios(medians.to_numpy())
-    figure = Figure(figsize=(9.5, 5.2))
+    figure = Figure(figsize=(9.5, max(5.2, legend_height(len(medians.columns)))))
     panel = figure.subplots()
     end = 2.0 * max(2.0, float(np.nanmax(ratios, initial=1.0)))
     for name, column in zip(medians.columns, ratios.T, strict=True):
         colour, line = styles[name]
         _draw(panel, ecdf_steps(column), end, colour, line)
     panel.set(xscale="log", xlim=(1, end), ylim=(0, 1.02))
+    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if end < 300 else (1.0,)))
+    panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}x"))
+    panel.xaxis.set_minor_locator(NullLocator())
     panel.set(xlabel="time over that of the fastest optimizer shown here")
     panel.set_ylabel(f"fraction of problems solved to {_TARGET}")
     panel.set_title("Moves with who else ran: compare curves, not reports", fontsize=10)
