@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 import bench
-import bench.suites.run
+import bench.suites.session
 from bench.measure.recorder import Budget
 from bench.optimizers import Fit, Stop
 from bench.problems import Problem
@@ -371,7 +371,7 @@ def test_a_wrong_optimum_is_refuted_by_the_first_run_below_it(monkeypatch) -> No
     """A certificate that claims f* too high: nothing is scored against it."""
     honest = bench.optimum("iris")
     wrong = replace(honest, f=honest.f * 1.01, gap_bound=1e-20)
-    monkeypatch.setattr(bench.suites.run, "load_or_solve", lambda *_: wrong)
+    monkeypatch.setattr(bench.suites.session, "load_or_solve", lambda *_: wrong)
     (record,) = bench.run(["iris"], ["lbfgs"], ["numpy"], seeds=1).records
     assert record.status == "failed"
     assert "is refuted: this run reached" in record.message

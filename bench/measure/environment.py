@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-_LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "triton")
+_LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "triton", "glum", "snapml")
 
 
 @lru_cache(maxsize=1)

@@ -15,7 +15,7 @@ from bench.problems import load_problem
 from bench.records import Record
 from bench.suites.definitions import SUITES
 from bench.suites.plan import RunCell, devices_here
-from bench.suites.run import Session
+from bench.suites.session import Session
 
 ROUNDS = 3
 # Passes, not seconds, end a run: each round does the same work.

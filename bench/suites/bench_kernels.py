@@ -16,7 +16,7 @@ from bench.problems import load_problem
 from bench.records import Record
 from bench.suites.definitions import SUITES
 from bench.suites.plan import KernelCell, devices_here, why_not_timed
-from bench.suites.run import Session
+from bench.suites.session import Session
 from logreg_kernels import KERNELS
 
 # A record keeps at most this many rounds, evenly spaced over the run: a kernel of 10 microseconds

@@ -10,7 +10,7 @@ import pytest
 
 from bench.measure.environment import environment
 from bench.records import Record, RecordStore
-from bench.suites.run import Session
+from bench.suites.session import Session
 
 SUITE = "pytest"
 

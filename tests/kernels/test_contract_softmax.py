@@ -147,7 +147,7 @@ def test_error_is_rounding(variant: Variant, n: int, c: int, d: int) -> None:
     w_scale=st.floats(-4, 3).map(lambda e: 10.0**e),
     x_scale=st.floats(-3, 3).map(lambda e: 10.0**e),
 )
-@settings(max_examples=10)
+@settings(max_examples=15)
 def test_error_is_rounding_anywhere(
     variant: Variant, n: int, c: int, d: int, seed: int, l2: float, w_scale: float, x_scale: float
 ) -> None:

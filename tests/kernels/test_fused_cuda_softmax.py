@@ -50,7 +50,7 @@ def test_nothing_is_read_before_it_is_written(variant: Variant) -> None:
 
 
 @each_fused_float64
-@settings(max_examples=8)
+@settings(max_examples=15)
 @given(
     n=st.integers(0, 150),
     c=st.integers(3, 6),
