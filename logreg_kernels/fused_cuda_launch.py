@@ -15,9 +15,10 @@ from logreg_kernels.contract import DType
 _ITEMSIZE: dict[DType, int] = {"float32": 4, "float64": 8}
 _VECTOR_BYTES = 16  # the widest load of one lane
 _SECTOR_BYTES = 32  # the least that device memory hands out
-# What a lane holds of X, and again of the gradient's sums: 128 bytes are 32 registers each,
-# with w a third time. Half as much leaves fewer bytes in flight to cover the latency of device
-# memory; twice as much, which only rows above 32 KiB take, leaves room for half the warps.
+# What a lane holds of X, and again of the gradient's sums (with more than two classes, of one
+# class's products): 128 bytes are 32 registers each, with w a third time. Half as much leaves
+# fewer bytes in flight to cover the latency of device memory; twice as much, which only rows
+# above 32 KiB take, leaves room for half the warps.
 _LANE_BYTES = 128
 _MAX_LANE_ROWS = 4  # a lane's exps and logs are unrolled: narrow rows would fill the registers
 _MIN_WARPS = 4
@@ -35,7 +36,7 @@ _INTERPRETED_PROGRAMS = 4
 
 
 class BlockShape(NamedTuple):
-    """Tile of `nll_and_grad_partials`, (chunks, rows, chunk_columns), each a power of two."""
+    """Tile of X that a program has in registers, (chunks, rows, chunk_columns): powers of two."""
 
     chunks: int
     rows: int

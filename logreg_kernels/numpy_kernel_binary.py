@@ -40,7 +40,7 @@ class NumpyBinary(NumpyData):
         tail = np.exp(-np.abs(margins))
         nll = np.maximum(-margins, 0) + np.log1p(tail)
         residual = -sign * _sigmoid_of_minus(margins, tail)
-        value = nll.mean() + 0.5 * self.l2 * (w @ w)
+        value = nll.mean() + self.penalty(w[None])[0]
         return value, residual @ X / X.shape[0] + self.l2 * w
 
     def nll(self, w: Array) -> FloatMatrix:
@@ -58,9 +58,7 @@ class NumpyBinary(NumpyData):
         values = np.zeros(W.shape[0], dtype=self.dtype)
         for rows in self.row_blocks(W.shape[0]):
             values += _nll((W @ self.X[rows].T) * self.sign[rows]).sum(axis=1)
-        values /= self.n_samples
-        values += 0.5 * self.l2 * np.einsum("kd,kd->k", W, W)
-        return values
+        return values / self.n_samples + self.penalty(W)
 
     def value_and_grad_batch(self, W: Array) -> tuple[FloatMatrix, FloatMatrix]:
         """f (k,) and gradients (k, d) of k models, X read twice for all of them together."""
@@ -74,7 +72,7 @@ class NumpyBinary(NumpyData):
             tail = np.exp(-np.abs(margins))
             values += (np.maximum(-margins, 0) + np.log1p(tail)).sum(axis=1)
             grads += (-sign * _sigmoid_of_minus(margins, tail)) @ X
-        values = values / self.n_samples + 0.5 * self.l2 * np.einsum("kd,kd->k", W, W)
+        values = values / self.n_samples + self.penalty(W)
         return values, grads / self.n_samples + self.l2 * W
 
     def hvp(self, w: Array, v: Array) -> FloatMatrix:

@@ -54,6 +54,13 @@ class NumpyData:
         check_coefficients(coefficients, self.coefficient_shape, name)
         return coefficients
 
+    def penalty(self, W: FloatMatrix) -> FloatMatrix:
+        """l2/2 ||w||^2 of each model W (k, ...), shape (k,); 0 without one, however large W is."""
+        if self.l2 == 0.0:
+            return np.zeros(len(W), dtype=self.dtype)
+        flat = W.reshape(len(W), -1)
+        return np.asarray(0.5 * self.l2 * np.einsum("kp,kp->k", flat, flat))
+
     def row_blocks(self, logits_per_row: int) -> list[slice]:
         """Slices over the rows whose logits stay in cache."""
         size = max(1, _BLOCK_LOGITS // logits_per_row)

@@ -41,7 +41,7 @@ class NumpySoftmax(NumpyData):
         label = np.arange(len(y)), y
         P[label] = 0
         P[label] = -P.sum(axis=1)
-        value = nll.mean() + 0.5 * self.l2 * np.vdot(W, W)
+        value = nll.mean() + self.penalty(W[None])[0]
         return value, P.T @ X / X.shape[0] + self.l2 * W
 
     def nll(self, w: Array) -> FloatMatrix:
@@ -51,14 +51,14 @@ class NumpySoftmax(NumpyData):
     def value_batch(self, W: Array) -> FloatMatrix:
         """f at each of k models W (k, c, d): shape (k,); sums are pairwise."""
         W = np.asarray(W, dtype=self.dtype)
+        if W.ndim != 3 or W.shape[1:] != self.coefficient_shape:
+            raise ValueError(f"W must have shape (k, {self.coefficient_shape}); got {W.shape}")
         values = np.zeros(W.shape[0], dtype=self.dtype)
         for rows in self.row_blocks(self.coefficient_shape[0]):
             y = self.y[rows]
             for k, model in enumerate(W):
                 values[k] += _nll_and_probabilities(self.X[rows] @ model.T, y)[0].sum()
-        values /= self.n_samples
-        values += 0.5 * self.l2 * np.einsum("kcd,kcd->k", W, W)
-        return values
+        return values / self.n_samples + self.penalty(W)
 
     def value_and_grad_batch(self, W: Array) -> tuple[FloatMatrix, FloatMatrix]:
         """Refused: batches are for two classes."""
@@ -66,10 +66,15 @@ class NumpySoftmax(NumpyData):
         raise AssertionError("check_models refuses more than two classes")
 
     def hvp(self, w: Array, v: Array) -> FloatMatrix:
-        """H(W) V = 1/n S^T X + l2 V,  S_i = p_i * (u_i - p_i.u_i),  u_i = V x_i; shape (c, d)."""
+        """H(W) V = 1/n S^T X + l2 V,  S_i = p_i * (u_i - p_i.u_i),  u_i = V x_i; shape (c, d).
+
+        u is taken relative to the likeliest class: where that one is certain, p.u is then a sum
+        of small terms, and u - p.u does not cancel.
+        """
         W, V = self.checked(w), self.checked(v, "v")
         P = self._probabilities(W)
         U = self.X @ V.T
+        U -= U[np.arange(len(P)), P.argmax(axis=1)][:, None]
         S = P * (U - np.einsum("nk,nk->n", P, U)[:, None])
         return np.asarray(S.T @ self.X / self.n_samples + self.l2 * V)
 
