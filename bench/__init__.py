@@ -33,6 +33,7 @@ def run(
     devices: Sequence[str] = ("cpu",),
     seeds: int = 3,
     *,
+    repetitions: int = 1,
     dtype: str = "float64",
     passes: float = 1_000,
     seconds: float = 5.0,
@@ -45,7 +46,8 @@ def run(
         optimizers: specs ("adam:lr=0.1") or objects with a `run` method.
         kernels: names in `logreg_kernels.KERNELS`.
         devices: "cpu", "cuda", "cuda:1", ...
-        seeds: seeds 0 ... seeds - 1 of the mini-batch order; also repetitions.
+        seeds: seeds 0 ... seeds - 1 of the mini-batch order, or of a solver's own.
+        repetitions: runs of each seed; with 6 runs or more there are intervals and verdicts.
         dtype: "float64" or "float32", of the run; scores are float64.
         passes: budget of a run, in passes over the rows.
         seconds: budget of a run, in seconds.
@@ -75,6 +77,7 @@ def run(
         devices=tuple(devices),
         dtypes=(_dtype_name(dtype),),
         seeds=seeds,
+        repetitions=repetitions,
         budget=Budget(passes=passes, seconds=seconds),
         kernel_samples=0,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench.command_line import EXIT_FAILED, cell_options, chosen_suite, main, progress_bar
+from bench.command_line import EXIT_FAILED, Selection, cell_options, main, progress_bar
 from bench.selfcheck import selfcheck
 
 
@@ -38,17 +38,7 @@ Examples:
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Budget of a run.")
 @click.option("--rerun", is_flag=True, help="Run also what has a record.")
 def run(
-    suite: str | None,
-    problems: tuple[str, ...],
-    optimizers: tuple[str, ...],
-    kernels: tuple[str, ...],
-    devices: tuple[str, ...],
-    dtype: str | None,
-    seeds: int | None,
-    folder: Path,
-    passes: float | None,
-    seconds: float | None,
-    rerun: bool,
+    selection: Selection, folder: Path, passes: float | None, seconds: float | None, rerun: bool
 ) -> int:
     """Run what is missing of a suite, and print a line for each optimizer."""
     from dataclasses import replace
@@ -57,11 +47,11 @@ def run(
     from bench.report.tables import readable_times, times_to_target
     from bench.suites.run import run_suite
 
-    if suite == "notebook":
+    if selection.suite == "notebook":
         raise click.UsageError(
             "the notebook's numbers are a report: python -m bench.report --suite notebook"
         )
-    chosen = chosen_suite(suite, problems, optimizers, kernels, devices, dtype, seeds)
+    chosen = selection.chosen_suite()
     if passes or seconds:
         budget = replace(
             chosen.budget,
@@ -106,7 +96,8 @@ def list_() -> None:
     click.echo("\nSuites")
     for suite in SUITES.values():
         counted = f"{len(suite.problems)} problems x {len(suite.optimizers)} optimizers"
-        click.echo(f"  {suite.name:<16} {counted}, {suite.seeds} seeds")
+        runs = f"{suite.seeds} seeds x {suite.repetitions} repetitions"
+        click.echo(f"  {suite.name:<16} {counted}, {runs}")
     click.echo(f"  {'notebook':<16} the notebook's experiments beside its printed numbers")
 
 

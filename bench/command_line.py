@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from rich.console import Console
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
-
-_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def main(command: click.Command, name: str) -> NoReturn:
@@ -48,8 +48,59 @@ def main(command: click.Command, name: str) -> NoReturn:
         _fail(f"{error.strerror or error}: {error.filename}", EXIT_BAD_INPUT)
 
 
-def cell_options(command: _F) -> _F:
-    """The options shared by `run` and `report`: what to run, and where results are kept."""
+@dataclass(frozen=True)
+class Selection:
+    """What the shared options name; what is left out is the suite's own."""
+
+    suite: str | None
+    problems: tuple[str, ...]
+    optimizers: tuple[str, ...]
+    kernels: tuple[str, ...]
+    devices: tuple[str, ...]
+    dtype: str | None
+    seeds: int | None
+    repetitions: int | None
+
+    @property
+    def replaced(self) -> dict[str, Any]:
+        """Fields of a suite that are named."""
+        fields: dict[str, Any] = {
+            "problems": self.problems,
+            "optimizers": self.optimizers,
+            "kernels": self.kernels,
+            "devices": self.devices,
+            "dtypes": (self.dtype,) if self.dtype else (),
+            "seeds": self.seeds,
+            "repetitions": self.repetitions,
+        }
+        return {name: value for name, value in fields.items() if value}
+
+    def __bool__(self) -> bool:
+        return self.suite is not None or bool(self.replaced)
+
+    def chosen_suite(self) -> Suite:
+        """The named suite (default: quick), with whatever the options replace.
+
+        Raises:
+            InputError: there is no such suite.
+        """
+        from bench.suites.definitions import named_suite
+
+        chosen = named_suite("quick" if self.suite is None else self.suite)
+        return replace(chosen, name="custom", **self.replaced) if self.replaced else chosen
+
+
+def cell_options(command: Callable[..., int]) -> Callable[..., int]:
+    """The options shared by `run` and `report`: `selection`, what to run, and `folder`, where
+    results are kept."""
+
+    @functools.wraps(command)
+    def with_selection(**options: Any) -> int:
+        names = [field.name for field in dataclasses.fields(Selection)]
+        selection = Selection(**{name: options.pop(name) for name in names})
+        return command(selection=selection, **options)
+
+    decorated: Callable[..., int] = with_selection
     for option in (
         click.option(
             "--results",
@@ -59,7 +110,8 @@ def cell_options(command: _F) -> _F:
             show_default=True,
             help="Folder of records, tables, plots and the page.",
         ),
-        click.option("--seeds", type=click.IntRange(min=1), help="Repetitions, seeds 0, 1, ..."),
+        click.option("--repetitions", type=click.IntRange(min=1), help="Runs of each seed."),
+        click.option("--seeds", type=click.IntRange(min=1), help="Seeds 0, 1, ... of shuffling."),
         click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Of the runs."),
         click.option("-d", "--device", "devices", multiple=True, help="cpu, cuda, cuda:1, ..."),
         click.option("-k", "--kernel", "kernels", multiple=True, help="Such as torch-autograd."),
@@ -67,37 +119,8 @@ def cell_options(command: _F) -> _F:
         click.option("-p", "--problem", "problems", multiple=True, help="Such as iris:l2=0.1."),
         click.option("--suite", help="quick, peers, full or notebook. [default: quick]"),
     ):
-        command = option(command)
-    return command
-
-
-def chosen_suite(
-    suite: str | None,
-    problems: tuple[str, ...],
-    optimizers: tuple[str, ...],
-    kernels: tuple[str, ...],
-    devices: tuple[str, ...],
-    dtype: str | None,
-    seeds: int | None,
-) -> Suite:
-    """The named suite (default: quick), with whatever the options replace.
-
-    Raises:
-        InputError: there is no such suite.
-    """
-    from bench.suites.definitions import named_suite
-
-    replaced: dict[str, Any] = {
-        "problems": problems,
-        "optimizers": optimizers,
-        "kernels": kernels,
-        "devices": devices,
-        "dtypes": (dtype,) if dtype else (),
-        "seeds": seeds,
-    }
-    replaced = {name: value for name, value in replaced.items() if value}
-    chosen = named_suite("quick" if suite is None else suite)
-    return replace(chosen, name="custom", **replaced) if replaced else chosen
+        decorated = option(decorated)
+    return decorated
 
 
 @contextmanager

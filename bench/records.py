@@ -87,6 +87,17 @@ class Record:
         cell = tuple(str(getattr(self, name)) for name in names)
         return (*cell, str(self.score.get("timed_beside")))
 
+    @property
+    def setting(self) -> tuple[Any, ...]:
+        """Data and budget: runs are comparable where these are equal."""
+        budget = (self.score.get("budget_passes"), self.score.get("budget_s"))
+        return (self.problem_facts.get("fingerprint"), *budget)
+
+
+# What every reader of records relies on.
+_FACTS = {"n_samples", "n_features", "l2", "f_star", "gap_bound", "exists", "reason"}
+_ENVIRONMENT = {"machine", "cpu", "usable_cores", "gpus", "torch_threads", "torch", "numpy"}
+
 
 class RecordStore:
     """The records of one results folder, in `records.jsonl`."""
@@ -168,7 +179,8 @@ def _is_well_formed(record: Record) -> bool:
         and isinstance(record.repetition, int)
         and record.kind in ("convergence", "kernel")
         and all(isinstance(mapping, Mapping) for mapping in mappings)
-        and "machine" in record.environment
+        and record.environment.keys() >= _ENVIRONMENT
+        and record.problem_facts.keys() >= _FACTS
         and all(_are_numbers(column) for column in record.samples.values())
     ):
         return False
@@ -188,11 +200,22 @@ def _are_numbers(values: Any) -> bool:
 
 
 def latest(records: Iterable[Record]) -> list[Record]:
-    """The last record of each cell, in the order in which the cells first appeared."""
+    """The last record of each cell, in the order in which the cells first appeared.
+
+    Runs of other data under the same name, or with another budget, than the last one of their
+    problem are left out: a row of a table must not mix them.
+    """
     by_cell: dict[tuple[str, ...], Record] = {}
+    setting: dict[str, tuple[Any, ...]] = {}
     for record in records:
         by_cell[record.cell] = record
-    return list(by_cell.values())
+        if record.kind == "convergence":
+            setting[record.problem] = record.setting
+    return [
+        record
+        for record in by_cell.values()
+        if record.kind != "convergence" or record.setting == setting[record.problem]
+    ]
 
 
 def digest(*parts: Any) -> str:

@@ -55,10 +55,12 @@ class NumpyBinary(NumpyData):
         """
         W = np.asarray(W, dtype=self.dtype)
         check_models(W, self.coefficient_shape)
-        values = np.zeros(W.shape[0], dtype=self.dtype)
-        for rows in self.row_blocks(W.shape[0]):
-            values += _nll((W @ self.X[rows].T) * self.sign[rows]).sum(axis=1)
-        return values / self.n_samples + self.penalty(W)
+        sums = [
+            _nll((W @ self.X[rows].T) * self.sign[rows]).sum(axis=1)
+            for rows in self.row_blocks(W.shape[0])
+        ]
+        values: FloatMatrix = np.stack(sums, axis=1).sum(axis=1) / self.n_samples
+        return values + self.penalty(W)
 
     def value_and_grad_batch(self, W: Array) -> tuple[FloatMatrix, FloatMatrix]:
         """f (k,) and gradients (k, d) of k models, X read twice for all of them together."""

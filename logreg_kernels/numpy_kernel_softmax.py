@@ -53,12 +53,14 @@ class NumpySoftmax(NumpyData):
         W = np.asarray(W, dtype=self.dtype)
         if W.ndim != 3 or W.shape[1:] != self.coefficient_shape:
             raise ValueError(f"W must have shape (k, {self.coefficient_shape}); got {W.shape}")
-        values = np.zeros(W.shape[0], dtype=self.dtype)
-        for rows in self.row_blocks(self.coefficient_shape[0]):
+        blocks = self.row_blocks(self.coefficient_shape[0])
+        sums = np.empty((len(W), len(blocks)), dtype=self.dtype)
+        for block, rows in enumerate(blocks):
             y = self.y[rows]
             for k, model in enumerate(W):
-                values[k] += _nll_and_probabilities(self.X[rows] @ model.T, y)[0].sum()
-        return values / self.n_samples + self.penalty(W)
+                sums[k, block] = _nll_and_probabilities(self.X[rows] @ model.T, y)[0].sum()
+        values: FloatMatrix = sums.sum(axis=1) / self.n_samples
+        return values + self.penalty(W)
 
     def value_and_grad_batch(self, W: Array) -> tuple[FloatMatrix, FloatMatrix]:
         """Refused: batches are for two classes."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 from bench.measure.cell import run_optimizer
 from bench.measure.recorder import Budget, Trace
 from bench.measure.reference import reference_objective
-from bench.optimizers import make_reporting_optimizer
+from bench.optimizers import Stop, make_reporting_optimizer
 from bench.optimizers.newton import newton_step
 from bench.optimizers.scipy_minimize import ScipyMinimize
 from bench.problems import Problem, load_problem
@@ -51,8 +51,8 @@ def relative_gap(problem: Problem, trace: Trace) -> float:
 def test_float64_ends_at_the_finest_target(spec: str, name: str) -> None:
     problem = load_problem(name)
     trace = run(spec, problem)
-    # newton-cg's own limit on curvature ends it there; see its class.
-    finest = 1e-9 if (spec, name) == ("scipy:method=newton-cg", "iris") else 1e-10
+    # newton-cg ends by a limit of its own, too; see ScipyMinimize.
+    finest = 1e-9 if spec == "scipy:method=newton-cg" else 1e-10
     assert abs(relative_gap(problem, trace)) < finest
     assert trace.stop == "converged" or spec.endswith(("bfgs", "trust-exact"))
     assert trace.rows_read[-1] < LONG.passes * problem.n_samples
@@ -99,7 +99,7 @@ def test_scipy_takes_the_steps_that_scipy_takes(method: str) -> None:
         options=options.get(method, {"gtol": 1e-9, "maxiter": 10**6}),
         **second.get(method, {}),
     )
-    optimizer, seen, evaluated = ScipyMinimize(method), [], []  # type: ignore[arg-type]
+    optimizer, seen, evaluated = ScipyMinimize(method), [], []
 
     class Counting:
         def __getattr__(self, name: str) -> Any:
@@ -112,7 +112,7 @@ def test_scipy_takes_the_steps_that_scipy_takes(method: str) -> None:
     optimizer.run(Counting(), np.zeros(30), np.random.default_rng(0), seen.append)
     np.testing.assert_array_equal(seen, expected)
     assert evaluated == points
-    assert not any(a == b for a, b in zip(evaluated, evaluated[1:], strict=False))
+    assert not any(a == b for a, b in pairwise(evaluated))
 
 
 def test_newton_takes_the_steps_of_its_formula() -> None:
@@ -203,26 +203,50 @@ def test_newton_step_of_a_singular_hessian(p: int, rank: int, seed: int) -> None
     assert np.linalg.norm(step) < 10 * np.linalg.norm(np.ones(p))
 
 
+def test_newton_step_along_what_is_zero_but_for_rounding() -> None:
+    """Cholesky gets through, and would go 100 that way."""
+    step = newton_step(np.diag([1.0, 1e-20]), np.array([1.0, 1e-18]), UNIT)
+    np.testing.assert_allclose(step, [1.0, 1e-18 / (2 * UNIT)])
+
+
 def test_newton_step_of_nothing_is_nothing() -> None:
     assert newton_step(np.zeros((2, 2)), np.zeros(2), UNIT).tolist() == [0.0, 0.0]
 
 
-def test_scipy_leaves_gradients_of_a_kernel_alone() -> None:
-    """scipy keeps what it is given; a kernel may use its memory again."""
-    problem = load_problem("iris:l2=0.01")
-    objective = bind("torch-autograd", problem.X, problem.y, l2=problem.l2)
-    shared = torch.zeros(4, dtype=torch.float64)
+@pytest.mark.parametrize("method", METHODS)
+def test_scipy_may_keep_what_a_kernel_returns(method: str) -> None:
+    """A kernel may use its memory again, while bfgs compares two gradients."""
+    f = reference_objective(load_problem("iris:l2=0.01"))
+    shared = np.zeros(4)
 
     class Reusing:
         def __getattr__(self, name: str) -> Any:
-            return getattr(objective, name)
+            return getattr(f, name)
 
         def value_and_grad(self, w: Any) -> Any:
-            value, grad = objective.value_and_grad(w)
-            shared.copy_(grad)
+            value, shared[:] = f.value_and_grad(w)
             return value, shared
 
+    paths: list[list[Any]] = [[], []]
+    for objective, path in zip((f, Reusing()), paths, strict=True):
+        ScipyMinimize(method).run(objective, np.zeros(4), np.random.default_rng(0), path.append)
+    np.testing.assert_array_equal(*paths)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_where_nothing_lower_is_found_nothing_has_converged(spec: str) -> None:
+    """Told the opposite of the gradient, every line search and trust region gives up."""
+    f = reference_objective(load_problem("iris:l2=0.01"))
+
+    class Misleading:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(f, name)
+
+        def value_and_grad(self, w: Any) -> Any:
+            value, grad = f.value_and_grad(w)
+            return value, -grad
+
     steps: list[Any] = []
-    start = objective.as_coefficients(np.zeros(4))
-    ScipyMinimize().run(Reusing(), start, np.random.default_rng(0), steps.append)
-    np.testing.assert_allclose(steps[-1], solve(problem).w, atol=1e-6)
+    optimizer = make_reporting_optimizer(spec)
+    stop = optimizer.run(Misleading(), np.ones(4), np.random.default_rng(0), steps.append)
+    assert stop is Stop.BUDGET

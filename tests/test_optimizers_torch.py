@@ -192,9 +192,9 @@ FORMULAS = {
     "asgd": (asgd, {}),
     "asgd:lr=1,lambd=0.1,t0=3": (asgd, {"lr": 1.0, "lambd": 0.1, "t0": 3}),
     "adafactor": (adafactor, {}),
-    "adafactor:lr=0.2,beta2_decay=-0.5,eps2=0.5,d=1.5": (
+    "adafactor:lr=0.2,beta2_decay=-0.5,eps2=2,d=1.5": (
         adafactor,
-        {"lr": 0.2, "beta2_decay": -0.5, "eps2": 0.5, "d": 1.5},
+        {"lr": 0.2, "beta2_decay": -0.5, "eps2": 2.0, "d": 1.5},
     ),
 }
 

@@ -297,6 +297,28 @@ def test_a_cached_optimum_is_proved_again_and_a_corrupted_one_is_computed_anew(t
         assert path.read_text() == honest
 
 
+def test_what_is_not_known_is_not_kept_and_not_believed(tmp_path) -> None:
+    problem = load_problem("iris")
+    honest = load_or_solve(problem, tmp_path)
+    (path,) = tmp_path.iterdir()
+    path.write_text(path.read_text().replace('"exists": true', '"exists": null'))
+    assert load_or_solve(problem, tmp_path).exists is True
+    unknown = random_problem(seed=0, n=60, d=3, l2=0.0)
+    twice = Problem("twice", np.column_stack([unknown.X, unknown.X[:, 0]]), unknown.y, 0.0)
+    assert load_or_solve(twice, tmp_path).exists is None
+    assert [p.stem for p in tmp_path.iterdir()] == [problem.fingerprint]
+    assert honest.exists is True
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 1], [0, 1, 2]])
+def test_features_that_are_all_blank_leave_f_constant(labels: list[int]) -> None:
+    problem = Problem("blank", np.zeros((3, 2)), labels)
+    optimum = solve(problem)
+    assert (optimum.exists, optimum.gap_bound) == (True, 0.0)
+    assert optimum.f == pytest.approx(math.log(problem.n_classes), rel=1e-15)
+    assert "f is constant" in optimum.reason
+
+
 def test_another_penalty_is_another_optimum(tmp_path) -> None:
     a = load_or_solve(load_problem("iris:l2=0.1"), tmp_path)
     b = load_or_solve(load_problem("iris:l2=0.2"), tmp_path)

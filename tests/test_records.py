@@ -30,6 +30,16 @@ SAMPLES: dict[str, list[Any]] = {
     "gap": [0.3, 0.1, 1e-9],
 }
 
+FACTS = {
+    "n_samples": 100,
+    "n_features": 4,
+    "l2": 0.0,
+    "f_star": 0.4,
+    "gap_bound": 1e-20,
+    "exists": True,
+    "reason": "µ ≥ 0",
+}
+
 RUN = Record(
     kind="convergence",
     key="0123456789abcdef",
@@ -45,8 +55,16 @@ RUN = Record(
     message="",
     score={"gap": 1e-9, "run_s": 0.25, "steps": 2, "time_to_1e-1_s": 1e-3, "time_to_1e-6_s": None},
     samples=SAMPLES,
-    problem_facts={"n_samples": 100, "n_features": 4, "l2": 0.0, "exists": True, "reason": "µ ≥ 0"},
-    environment={"machine": "m1", "cpu": "Some CPU", "gpus": []},
+    problem_facts=FACTS,
+    environment={
+        "machine": "m1",
+        "cpu": "Some CPU",
+        "usable_cores": 2,
+        "gpus": [],
+        "torch_threads": 2,
+        "torch": "2",
+        "numpy": "2",
+    },
     suite="quick",
     created="2024-01-01T00:00:00+00:00",
 )
@@ -107,14 +125,14 @@ def test_nan_and_infinity_become_null_wherever_they_stand(store: RecordStore) ->
                 RUN,
                 score={"gap": NAN, "run_s": INF, "f": -INF, "steps": 3},
                 samples=SAMPLES | {"f": [1.0, NAN, INF]},
-                problem_facts={"gap_bound": INF, "nested": {"deep": [(NAN,)]}},
+                problem_facts=FACTS | {"gap_bound": INF, "nested": {"deep": [(NAN,)]}},
             )
         ]
     )
     (found,) = store.read()
     assert found.score == {"gap": None, "run_s": None, "f": None, "steps": 3}
     assert found.samples == SAMPLES | {"f": [1.0, None, None]}
-    assert found.problem_facts == {"gap_bound": None, "nested": {"deep": [[None]]}}
+    assert found.problem_facts == FACTS | {"gap_bound": None, "nested": {"deep": [[None]]}}
     assert not any(word in store.path.read_text() for word in ("NaN", "Infinity"))
 
 

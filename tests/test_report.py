@@ -176,7 +176,7 @@ def test_the_fastest_comes_first_and_the_misses_last() -> None:
 
 
 def test_the_answer_says_who_by_how_much_and_who_never_got_there() -> None:
-    records = runs("a", [0.1, 0.1, 0.1]) + runs("b", [0.2, 0.3, 0.25]) + runs("c", [None] * 3)
+    records = runs("a", [0.1] * 6) + runs("b", [0.2, 0.3, 0.25] * 2) + runs("c", [None] * 6)
     (answer,) = answers(Results(tuple(records)))
     assert answer.sentence == (
         "iris: a on numpy is first to 1e-6, in 100 ms [100-100]; "
@@ -191,13 +191,14 @@ def test_many_that_never_got_there_are_counted_and_not_named() -> None:
 
 
 def test_an_overlap_is_not_called_a_lead() -> None:
-    records = runs("a", [0.10, 0.12, 0.11]) + runs("b", [0.11, 0.11, 0.12])
+    records = runs("a", [0.10, 0.12, 0.11] * 2) + runs("b", [0.11, 0.11, 0.12] * 2)
     (answer,) = answers(Results(tuple(records)))
     assert answer.margin.startswith("not significantly ahead of b on numpy")
 
 
-def test_two_runs_are_too_few_to_be_sure() -> None:
-    (answer,) = answers(Results(tuple(runs("a", [0.1, 0.1]) + runs("b", [0.2, 0.2]))))
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_few_runs_are_too_few_to_be_sure(n: int) -> None:
+    (answer,) = answers(Results(tuple(runs("a", [0.1] * n) + runs("b", [0.2] * n))))
     assert "too few runs" in answer.margin
 
 
@@ -254,6 +255,54 @@ def test_the_profile_does_move_and_says_so() -> None:
     assert "No curve depends on another" in captions["ecdf"]
 
 
+def test_a_run_that_is_lost_improves_nothing() -> None:
+    """A failed run counts with the whole budget, infinitely far, and 0 decades."""
+    good = runs("a", [0.1, 0.1])
+    lost = run_record("a", 2, status="failed", score={"budget_s": 1.0, "budget_passes": 50.0})
+    early = run_record("a", 2, status="failed")
+    early = dataclasses.replace(early, score={**early.score, "run_s": 1e-6})
+    mean_of_two = summary(Results(tuple(good)))["mean_time_s"].item()
+    for bad in (lost, early):
+        row = summary(Results((*good, bad))).iloc[0]
+        assert row["mean_time_s"] > mean_of_two
+        assert row["mean_time_misses"] == 1
+    row = summary(Results((*good, lost))).iloc[0]
+    assert row["area_log_gap"] == pytest.approx(-3.0 * 2 / 3)
+    (row,) = times_to_target(Results((*good, lost))).to_dict("records")
+    assert row["relative_gap"] == 1e-4
+    two_lost = (good[0], lost, dataclasses.replace(lost, seed=1))
+    (row,) = times_to_target(Results(two_lost)).to_dict("records")
+    assert pd.isna(row["relative_gap"])
+    assert pd.isna(quality(Results(two_lost))["relative_gap"].item())
+    assert row["ert_1e-6_s"] == pytest.approx(0.1 + 2 * 1.0)
+
+
+def test_restarts_are_shown_where_some_runs_missed() -> None:
+    shown = readable_times(times_to_target(Results(tuple(runs("a", [0.1, None, 0.1, 0.1])))))
+    assert shown["to 1e-6 with restarts"].item().startswith("433 ms [100-")
+    shown = readable_times(times_to_target(Results(tuple(runs("a", [0.1] * 4)))))
+    assert shown["to 1e-6 with restarts"].item() == "-"
+
+
+def test_names_with_dollars_and_alike_names_have_plots_of_their_own(tmp_path: Path) -> None:
+    names = ("c$^$t.csv", "a_b.csv", "a b.csv", "a/b.csv")
+    records = [r for name in names for r in runs("a$_$", [0.1], problem=name)]
+    written = write_report(Results(tuple(records)), tmp_path)
+    gaps = [p for p in written.plots if p.stem.startswith("gap_vs_time") and p.suffix == ".svg"]
+    assert len({p.name for p in gaps}) == len(gaps) == 4
+
+
+def test_only_runs_of_the_last_data_and_budget_share_a_row() -> None:
+    old = runs("a", [0.1, 0.1, 0.1])
+    other_data = run_record("a", 0, {"1e-6": 0.2}, problem_facts=FACTS | {"fingerprint": "y"})
+    assert latest([*old, other_data]) == [other_data]
+    longer = run_record("a", 0, {"1e-6": 0.2})
+    longer = dataclasses.replace(longer, score={**longer.score, "budget_s": 2.0})
+    assert latest([*old, longer]) == [longer]
+    elsewhere = run_record("a", 0, problem="wine")
+    assert latest([*old, elsewhere]) == [*old, elsewhere]
+
+
 def test_the_summary_counts_every_run_over_all_problems() -> None:
     frame = summary(Results(tuple(MANY))).set_index(["optimizer", "kernel"])
     row = frame.loc[("b", "numpy")]
@@ -261,7 +310,7 @@ def test_the_summary_counts_every_run_over_all_problems() -> None:
     assert row["rate_1e-6"] == pytest.approx(5 / 6)
     assert row["rate_1e-6_low"] < 5 / 6 < row["rate_1e-6_high"]
     assert row["solved"] == pytest.approx((5 + 5) / (6 * 10))  # 1e-3 and 1e-6 of ten targets
-    logs = np.log([0.301, 1.001, 0.201, 0.031, 0.051, 0.041])  # the miss spent 1 s; shift 1 ms
+    logs = np.log([0.301, 1.001, 0.201, 0.031, 0.051, 0.041])  # the miss had 1 s; shift 1 ms
     assert row["mean_time_s"] == pytest.approx(np.exp(logs.mean()) - 1e-3)
     assert row["mean_time_misses"] == 1
     shown = readable_summary(summary(Results(tuple(MANY))))

@@ -26,7 +26,7 @@ from bench.report.tables import times_to_target
 from bench.report.tables_summary import quality, summary
 from bench.results import Results
 from bench.suites.definitions import SUITES, Suite
-from bench.suites.plan import expand
+from bench.suites.plan import _imported, expand
 from bench.suites.run import run_suite
 from logreg_kernels.torch_autograd import TorchAutogradObjective
 
@@ -78,7 +78,7 @@ def test_the_contracts_own_example() -> None:
     lbfgs = scores[scores["optimizer"] == "lbfgs"]
     assert (lbfgs["status"] == "converged").all()
     assert lbfgs["time_to_1e-10_s"].notna().all()
-    assert (lbfgs["gap"] <= 1e-15).all()
+    assert (lbfgs["gap"] <= 1e-13).all()
     adam = scores[scores["optimizer"] == "adam:lr=0.1"]
     assert (adam["status"] == "budget").all()
     assert adam["time_to_1e-10_s"].isna().all(), "a miss must be missing"
@@ -150,7 +150,7 @@ def test_a_problem_and_an_optimizer_of_the_users_own() -> None:
         ({"seeds": "3"}, "seeds must be an integer"),
         ({"problems": "iris"}, r"problems must be a list; got 'iris'"),
         ({"problems": [None]}, "a problem is a spec or a Problem; got None"),
-        ({"optimizers": [3]}, "an optimizer is a spec, or has a run or a fit method; got 3"),
+        ({"optimizers": [3]}, "an optimizer is a spec, or has a run method, .* got 3"),
         ({"devices": ["cpu:7"]}, "torch knows no device 'cpu:7'"),
         ({"passes": 0}, "budget must be above 0"),
     ],
@@ -375,7 +375,7 @@ def test_a_wrong_optimum_is_refuted_by_the_first_run_below_it(monkeypatch) -> No
     (record,) = bench.run(["iris"], ["lbfgs"], ["numpy"], seeds=1).records
     assert record.status == "failed"
     assert "is refuted: this run reached" in record.message
-    assert not record.score
+    assert set(record.score) == {"budget_passes", "budget_s"}
 
 
 def test_what_an_optimizer_needs_and_a_kernel_lacks_is_said(monkeypatch) -> None:
@@ -417,3 +417,76 @@ def test_removing_an_optimizer_from_a_suite_leaves_the_others_as_they_are(monkey
 
 
 _MEASURED = ["setup_s", "transfer_s", "compile_s"]
+
+
+@dataclass(frozen=True)
+class GivesUp(Bisecting):
+    """Stops by itself after five iterations, without convergence."""
+
+    def fit(self, X: Any, y: Any, *, l2: float, max_iter: int, seed: int) -> Fit:
+        return Fit(w=0.5 * bench.optimum("iris").w, iterations=min(5, max_iter), converged=False)
+
+
+def test_a_solver_that_gave_up_is_not_fitted_to_the_end() -> None:
+    (record,) = bench.run(["iris"], [GivesUp()], ["numpy"], seeds=1).records
+    assert record.status == "budget"
+    assert record.samples["step"] == [0, 1, 2, 3, 4, 5, 5]
+
+
+def test_a_solver_whose_w_has_another_shape_is_a_failed_cell() -> None:
+    @dataclass(frozen=True)
+    class Row(Bisecting):
+        def fit(self, X: Any, y: Any, *, l2: float, max_iter: int, seed: int) -> Fit:
+            return Fit(w=np.zeros((1, 4)), iterations=1, converged=False)
+
+    (record,) = bench.run(["iris"], [Row()], ["numpy"], seeds=1).records
+    assert (record.status, record.samples["step"]) == ("failed", [0])
+    assert "w of shape (1, 4); it should be (4,)" in record.message
+
+
+def test_what_is_named_twice_runs_once() -> None:
+    results = bench.run(["iris", "iris"], ["lbfgs", "lbfgs"], ["numpy", "numpy"], seeds=1)
+    assert len(results.scores()) == 1
+
+
+def test_two_things_of_one_name_are_refused() -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((50, 3)), rng.integers(0, 2, 50)
+    a, b = Problem("mine", X, y, l2=0.1), Problem("mine", X, y, l2=0.2)
+    with pytest.raises(ValueError, match="two different problems are called 'mine'"):
+        bench.run([a, b], ["lbfgs"], ["numpy"], seeds=1)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e39])
+def test_a_problem_that_no_kernel_takes_is_a_result(value: float) -> None:
+    # All zero; or beyond the range of float32.
+    X = np.full((20, 2), value)
+    problem = Problem("p", X, np.arange(20) % 2, l2=0.1)
+    suite = replace(SMALL, problems=(problem,), dtypes=("float32",), optimizers=("lbfgs",), seeds=1)
+    statuses = {record.status for record in run_suite(suite).records}
+    assert statuses == ({"failed"} if value else {"ok", "converged"})
+
+
+def test_an_edit_of_what_an_optimizer_or_kernel_imports_is_an_edit_of_it() -> None:
+    def files(name: str, folder: str) -> set[str]:
+        return {path.name for path in _imported(Path(folder) / name)}
+
+    assert files("torch_adam.py", "bench/optimizers") >= {"torch_first_order.py", "protocol.py"}
+    assert "peer_library.py" in files("glum_refit.py", "bench/optimizers")
+    assert "scipy_minimize.py" not in files("torch_adam.py", "bench/optimizers")
+    assert files("torch_autograd.py", "logreg_kernels") >= {"torch_data.py", "contract.py"}
+
+
+def test_the_environment_is_the_same_whatever_was_imported_before() -> None:
+    code = "{}; from bench.measure.environment import configuration; print(configuration())"
+    imports = ("", "import scipy.linalg, sklearn.linear_model, torch, bench.suites.run")
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", code.format(first or "pass")],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for first in imports
+    ]
+    assert found[0] == found[1]

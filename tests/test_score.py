@@ -143,6 +143,16 @@ def test_a_run_below_the_proved_minimum_refutes_it() -> None:
     score(trace_of(2), np.array([2.0, 1.0 - 1e-6]), wrong, 10, value_error=1e-6)
 
 
+def test_a_start_at_the_optimum_has_no_targets_and_no_false_claims() -> None:
+    values = np.array([1.0, 1.0 + 1e-16])
+    result = score(trace_of(2, "converged"), values, optimum_of(1.0), 10, value_error=1e-15)
+    assert (result.status, result.message) == ("converged", "")
+    assert result.gap == pytest.approx(2e-15, rel=0.2)
+    assert result.relative_gap is None
+    assert result.resolution is None
+    assert not any(result.hits.values())
+
+
 def test_a_claim_of_success_at_a_wrong_point_fails() -> None:
     result = score(trace_of(2, "converged"), np.array([2.0, 1.5]), optimum_of(1.0), 10)
     assert result.status == "failed"

@@ -12,7 +12,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-_LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "triton", "glum", "snapml")
+_LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "triton")
+_PEERS = ("glum", "snapml")
+"""Only their own cells depend on their versions."""
 
 
 @lru_cache(maxsize=1)
@@ -22,6 +24,9 @@ def environment() -> dict[str, Any]:
     Absolute times are comparable within one machine only; versions and threads are part of a
     cell's key, so that a new version is measured anew.
     """
+    # Each brings a BLAS or a thread pool of its own, and only what is loaded is found below.
+    import scipy.linalg  # noqa: F401
+    import sklearn.linear_model  # noqa: F401
     import torch
     from threadpoolctl import threadpool_info
 
@@ -40,7 +45,7 @@ def environment() -> dict[str, Any]:
         "memory_bytes": _memory_bytes(),
         "os": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        **{name: _version(name) for name in _LIBRARIES},
+        **{name: version(name) for name in (*_LIBRARIES, *_PEERS)},
         "blas": sorted({f"{pool['internal_api']} {pool['version']}" for pool in blas}),
         "blas_threads": max((pool["num_threads"] for pool in blas), default=None),
         "torch_threads": torch.get_num_threads(),
@@ -50,7 +55,7 @@ def environment() -> dict[str, Any]:
 
 def configuration() -> str:
     """Fingerprint of what a time depends on: hardware, versions and threads, not the commit."""
-    ignored = ("commit", "memory_bytes", "os")
+    ignored = ("commit", "memory_bytes", "os", *_PEERS)
     return _digest({k: v for k, v in environment().items() if k not in ignored})
 
 
@@ -78,7 +83,8 @@ def _memory_bytes() -> int | None:
         return None
 
 
-def _version(distribution: str) -> str | None:
+def version(distribution: str) -> str | None:
+    """The installed version of a distribution; None where it is not installed."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

@@ -34,7 +34,7 @@ def time_kernels(objectives: Mapping[str, Objective], samples: int) -> dict[str,
     times: dict[str, list[float]] = {name: [] for name in objectives}
     names = list(objectives)
     with no_garbage_collection():
-        for sample in range(samples):
+        for sample in range(samples if names else 0):
             shift = sample % len(names)
             for name in names[shift:] + names[:shift]:
                 block = _block_s(objectives[name], points[name], calls[name])

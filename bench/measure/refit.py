@@ -24,7 +24,7 @@ _MOST_ITERATIONS = 1_000_000
 def run_refits(
     problem: Problem, solver: RefitSolver, dtype: str, seed: int, budget: Budget
 ) -> Trace:
-    """Fits from zeros, each timed alone, until one converges, or one is over the budget.
+    """Fits from zeros, each timed alone, until one converges, gives up, or is over the budget.
 
     A fit with one iteration comes first and is not timed: it loads code. The trace has one row a
     budget, its time that of this fit; a solver that raises leaves what it had.
@@ -34,7 +34,7 @@ def run_refits(
             iterations of one that doesn't.
     """
     X, y = np.ascontiguousarray(problem.X, dtype=dtype), problem.y
-    fits: list[tuple[int, float, Fit]] = []
+    fits: list[tuple[float, Fit]] = []
     stop, message = Stop.BUDGET.value, ""
     try:
         solver.fit(X, y, l2=problem.l2, max_iter=1, seed=seed)
@@ -43,19 +43,26 @@ def run_refits(
                 start = time.perf_counter()
                 fit = solver.fit(X, y, l2=problem.l2, max_iter=max_iter, seed=seed)
                 elapsed = time.perf_counter() - start
-            fits.append((max_iter, elapsed, fit))
+            if np.shape(fit.w) != problem.coefficient_shape:
+                raise ValueError(
+                    f"fit returned w of shape {np.shape(fit.w)}; it should be "
+                    f"{problem.coefficient_shape}"
+                )
+            fits.append((elapsed, fit))
             if fit.converged:
                 stop = Stop.CONVERGED.value
                 break
-            if elapsed > budget.seconds or (fit.passes or 0) >= budget.passes:
+            gave_up = fit.iterations < max_iter
+            spent = elapsed > budget.seconds or (fit.passes or 0) >= budget.passes
+            if gave_up or spent:
                 break
     except Exception as error:  # whatever it is, it is this cell's result
         stop, message = "failed", one_line(error)
-    times = [elapsed for _, elapsed, _ in fits]
-    passes = [math.nan if fit.passes is None else fit.passes for _, _, fit in fits]
-    iterates = [np.asarray(fit.w, dtype=np.float64) for _, _, fit in fits]
+    times = [elapsed for elapsed, _ in fits]
+    passes = [math.nan if fit.passes is None else fit.passes for _, fit in fits]
+    iterates = [np.asarray(fit.w, dtype=np.float64) for _, fit in fits]
     return Trace(
-        step=np.array([0, *(fit.iterations for _, _, fit in fits)]),
+        step=np.array([0, *(fit.iterations for _, fit in fits)]),
         elapsed_s=np.array([0.0, *times]),
         oracle_calls=np.array([0.0, *(math.nan for _ in fits)]),
         rows_read=np.array([0.0, *passes]) * problem.n_samples,

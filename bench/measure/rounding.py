@@ -21,11 +21,13 @@ def logit_error(X: Matrix, w: Vector, u: float) -> Vector:
 
         |z^_i - z_i| <= gamma_{d+1} sum_j |x_ij w_j|,   gamma_k = k u / (1 - k u)
 
-    One more than d operations, so that an X that was itself rounded to the dtype is covered.
+    One more than d operations, so that an X that was itself rounded to the dtype is covered; for
+    softmax three more, as logits are taken relative to that of the label.
 
     Source: Higham (2002), Accuracy and Stability of Numerical Algorithms, eq. (3.5).
     """
-    return np.asarray(gamma(X.shape[1] + 1, u) * (np.abs(X) @ np.abs(w).T))
+    operations = X.shape[1] + (1 if w.ndim == 1 else 4)
+    return np.asarray(gamma(operations, u) * (np.abs(X) @ np.abs(w).T))
 
 
 def gradient_error(
@@ -59,7 +61,7 @@ def gradient_error(
 def value_error(X: Matrix, w: Vector, l2: float, nll: Vector, u: float) -> float:
     """Bound on the error of f as `value_batch` of the reference computes it at w.
 
-        |f^ - f| <= 1/n sum_i [min(1, nll_i) e_i + (c + 16 + log2 n) u nll_i]
+        |f^ - f| <= 1/n sum_i [min(1, nll_i) e_i + (c + 32 + log2 n) u nll_i]
                     + (p + 4) u l2/2 ||w||^2
 
     e_i, twice the largest error of the row's logits, moves nll_i by at most 1 - p_i times itself,
@@ -69,14 +71,14 @@ def value_error(X: Matrix, w: Vector, l2: float, nll: Vector, u: float) -> float
     Args:
         nll: of each row at w, shape (n,).
     Source: Higham (1993), "The accuracy of floating point summation", section 3, for pairwise
-        sums; NumPy adds blocks of up to 128 terms in 8 lanes, hence the 16.
+        sums; NumPy adds blocks of up to 128 terms in 8 lanes, hence 16, twice:
+        within blocks of rows, and over them.
     """
     n = X.shape[0]
     z_error = logit_error(X, w, u)
     spread = 2 * (z_error if w.ndim == 1 else z_error.max(axis=1))
     n_classes = 2 if w.ndim == 1 else w.shape[0]
-    blocks = 1 + n * n_classes / 2**18
-    rounded = (n_classes + 16 + np.log2(n) + blocks) * u
+    rounded = (n_classes + 32 + np.log2(n)) * u
     moved = np.minimum(1.0, nll) @ spread + rounded * nll.sum()
     return float(moved / n + (w.size + 4) * u * l2 / 2 * np.vdot(w, w))
 

@@ -32,7 +32,8 @@ def verify(objective: Objective, problem: Problem) -> None:
     u = unit_roundoff(objective.dtype)
     growth = _SAFETY * np.sqrt(problem.n_samples)
     rng = np.random.default_rng(0)
-    scale = 1.0 / np.sqrt((problem.X**2).sum(axis=1).mean())  # logits of size about 1
+    size = float(np.sqrt((problem.X**2).sum(axis=1).mean()))
+    scale = 1.0 / size if size > 0 else 1.0  # logits of size about 1
     shape = problem.coefficient_shape
     for w in (np.zeros(shape), scale * rng.standard_normal(shape)):
         w = to_float64(objective.as_coefficients(w))  # as rounded to the objective's dtype

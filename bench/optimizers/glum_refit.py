@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from numpy.typing import NDArray
 
-from bench.optimizers.peer_library import not_installed, noting_warnings
+from bench.optimizers.peer_library import OLD_OPTION, not_installed, noting_warnings
 from bench.optimizers.protocol import Fit
 
 
@@ -63,8 +63,7 @@ class GlumRefit:
         )
         with noting_warnings(
             gave_up="lbfgs failed",
-            # It sets an option that scipy gives up, and clips probabilities at 1e-14.
-            noise="scipy.optimize: The `disp` and `iprint` options|Sigmoid function too close",
+            noise=f"{OLD_OPTION}|Sigmoid function too close to 0 or 1. Clipping",
         ) as gave_up:
             model.fit(X, y)
         return Fit(w=model.coef_, iterations=int(model.n_iter_), converged=not gave_up)

@@ -10,6 +10,8 @@ from importlib.util import find_spec
 
 from sklearn.exceptions import ConvergenceWarning
 
+# An option that older releases of scikit-learn, and glum 3.4, set for scipy's lbfgs.
+OLD_OPTION = "scipy.optimize: The `disp` and `iprint` options"
 _NOTHING = "(?!)"  # matches no message
 
 

@@ -46,7 +46,7 @@ class ScipyMinimize:
             conjugate gradients, trust-exact factorised Hessians.
         tol: the gradient's largest entry (l-bfgs-b, bfgs) or norm (trust-*) that is small enough;
             for newton-cg, the mean absolute change of w. newton-cg also ends where its first
-            curvature g.Hg is below 3 float64 units, which may be a relative gap of 1e-10.
+            curvature g.Hg is below 3 float64 units: on iris, at a relative gap of 1e-10.
 
     Source: Nocedal and Wright (2006), Numerical Optimization: algorithms 7.5 (l-bfgs-b, there
         without bounds), 6.1 (bfgs), 7.1 (newton-cg), 7.2 (trust-ncg) and 4.3 (trust-exact);

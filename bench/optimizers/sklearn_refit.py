@@ -10,8 +10,15 @@ import sklearn
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from bench.optimizers.peer_library import noting_warnings
+from bench.optimizers.peer_library import OLD_OPTION, noting_warnings
 from bench.optimizers.protocol import Fit
+
+# Said before newton-cg tries another line search, or gives up in its own words; and, by
+# scikit-learn 1.8, of C = inf, which is how it asks to be told that there is no penalty.
+_NOISE = (
+    "The line search algorithm did not converge|Rounding errors prevent the line search|"
+    "Setting penalty=None will ignore the C"
+)
 
 
 @dataclass(frozen=True)
@@ -56,10 +63,16 @@ class SklearnRefit:
             if dtype != "float64":
                 return f"liblinear computes in float64 whatever it is given, not in {dtype}"
         version = sklearn.__version__
-        if self.solver == "newton-cholesky" and n_classes > 2 and version.startswith("1.5."):
+        release = tuple(int(part) for part in version.split(".")[:2])
+        if release < (1, 6) and self.solver == "newton-cholesky" and n_classes > 2:
             return (
                 f"scikit-learn {version} fits more than two classes one against the rest here, "
                 "which is another objective: pip install 'scikit-learn>=1.6'"
+            )
+        if release < (1, 9) and self.solver not in ("sag", "saga") and dtype != "float64":
+            return (
+                f"scikit-learn {version} computes in float64 here, or in both types, whatever it "
+                f"is given, not in {dtype}: pip install 'scikit-learn>=1.9'"
             )
         return None
 
@@ -75,7 +88,7 @@ class SklearnRefit:
         )
         with noting_warnings(
             gave_up="Line Search failed",
-            noise="The line search algorithm did not converge|Rounding errors prevent the line",
+            noise=f"{OLD_OPTION}|{_NOISE}",
         ) as gave_up:
             model.fit(X, y)
         iterations = int(model.n_iter_.max())

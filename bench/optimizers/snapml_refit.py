@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
@@ -56,12 +60,7 @@ class SnapMLRefit:
 
     def fit(self, X: NDArray[Any], y: NDArray[Any], *, l2: float, max_iter: int, seed: int) -> Fit:
         """See `RefitSolver.fit`; its order of coordinates is the same for every seed."""
-        with warnings.catch_warnings():
-            # It imports a module under the name that NumPy 2 gave up.
-            warnings.filterwarnings("ignore", message="numpy.core._multiarray_umath")
-            from snapml import LogisticRegression
-
-        model = LogisticRegression(
+        model = _logistic_regression()(
             regularizer=len(y) * l2,
             dual=self.dual,
             tol=self.tol,
@@ -72,3 +71,17 @@ class SnapMLRefit:
         model.fit(X, y)
         iterations = int(model.n_iter_)
         return Fit(w=model.coef_[0], iterations=iterations, converged=iterations < max_iter)
+
+
+@cache
+def _logistic_regression() -> Callable[..., Any]:
+    """snapml's class, imported on a thread of its own.
+
+    Its libraries set the processor to flush subnormal numbers to zero, on the thread that loads
+    them: on this one, that would change what every kernel computes from then on.
+    """
+    with warnings.catch_warnings(), ThreadPoolExecutor(1) as thread:
+        # It looks for NumPy's list of processor features under the name that NumPy 2 gave up.
+        warnings.filterwarnings("ignore", message="numpy.core._multiarray_umath")
+        snapml = thread.submit(import_module, "snapml").result()
+    return snapml.LogisticRegression  # type: ignore[no-any-return]

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
-from bench.command_line import EXIT_FAILED, cell_options, chosen_suite, main, progress_bar
+from bench.command_line import EXIT_FAILED, Selection, cell_options, main, progress_bar
 from bench.errors import InputError
 from bench.records import Record, RecordStore, latest
 from bench.report.notebook import summary, write_notebook
+from bench.report.tables import INTERVAL
 from bench.report.write import Report, write_report
 from bench.results import Results
 
@@ -26,40 +27,27 @@ Examples:
 )
 @cell_options
 @click.option("--no-run", is_flag=True, help="Report on the records that are there; run nothing.")
-def report(
-    suite: str | None,
-    problems: tuple[str, ...],
-    optimizers: tuple[str, ...],
-    kernels: tuple[str, ...],
-    devices: tuple[str, ...],
-    dtype: str | None,
-    seeds: int | None,
-    folder: Path,
-    no_run: bool,
-) -> int:
+def report(selection: Selection, folder: Path, no_run: bool) -> int:
     """Write tables, plots and a page from the results, and print the answer.
 
     Without options it reports on all results of this machine, after finishing the suite that
     was last begun, or the quick suite where there are no results yet. With a suite, problems,
-    optimizers, kernels, devices, a dtype or seeds, it runs what is missing of those and reports
-    on them alone.
+    optimizers, kernels, devices, a dtype, seeds or repetitions, it runs what is missing of those
+    and reports on them alone.
     """
-    named = any((suite, problems, optimizers, kernels, devices, dtype, seeds))
-    if suite == "notebook":
-        if any((problems, optimizers, kernels, devices, dtype, seeds, no_run)):
+    if selection.suite == "notebook":
+        if selection.replaced or no_run:
             raise InputError("the notebook suite is fixed: leave out the other options")
         return _notebook(folder)
     if no_run:
-        if named:
+        if selection:
             raise InputError("--no-run reports on what is there: leave out what should be run")
         records = _of_last_machine(RecordStore(folder).read())
         if not records:
             raise InputError(f"no records in {folder}: leave out --no-run to run the quick suite")
         results = Results(tuple(latest(records)))
-    elif named:
-        results = _run(
-            chosen_suite(suite, problems, optimizers, kernels, devices, dtype, seeds), folder
-        )
+    elif selection:
+        results = _run(selection.chosen_suite(), folder)
     else:
         results = _everything_here(folder)
     written = write_report(results, folder)
@@ -97,14 +85,12 @@ def _of_last_machine(records: list[Record]) -> list[Record]:
 
 def _print(written: Report, results: Results) -> None:
     scored = results.scores()
-    seeds = int(scored["seed"].nunique()) if len(scored) else 0
-    click.echo(
-        f"Fastest to a relative gap, median of {seeds} seeds [95% interval]; {written.where}\n"
-    )
+    runs = scored[["seed", "repetition"]].drop_duplicates().shape[0]
+    click.echo(f"Fastest to a relative gap, median of {runs} runs [{INTERVAL}]; {written.where}\n")
     for answer in written.answers:
         click.echo(f"  {answer.sentence}")
     for reason in written.not_run:
-        click.echo(f"\nNot run: {reason}")
+        click.echo(f"\nNot run, or failed: {reason}")
     folder = written.page.parent
     click.echo(f"\nPage:   {written.page}")
     click.echo(f"Tables: {folder / 'tables'} ({len(written.tables)} files)")

@@ -11,6 +11,8 @@ from bench.report.tables import SHOWN_TARGETS, WAY, times_to_target
 from bench.results import Results
 from bench.score.intervals import ratio_interval
 
+_FEWEST_PAIRS = 6
+"""Below, not even pairs that all agree are significant by a sign test at 5%."""
 _MOST_NAMED = 5
 """Longer lists of who missed are for the table."""
 
@@ -103,10 +105,11 @@ def _margin(first: pd.Series, second: pd.Series, scores: pd.DataFrame, column: s
     both = pd.concat([a, b], axis=1, join="inner").to_numpy(dtype=float)
     name = f"{second['optimizer']} on {second['kernel']}"
     ratio = ratio_interval(both[:, 0], both[:, 1])
-    if ratio.median is None or ratio.pairs < 3:
-        shown = "" if ratio.median is None else f"{ratio.median:.2g}x "
-        return f"{shown}ahead of {name} (too few runs to be sure)"
+    if ratio.median is None:
+        return f"ahead of {name} (too few runs to be sure)"
     shown = text.ratio_with_range(ratio.median, ratio.low, ratio.high)
+    if ratio.pairs < _FEWEST_PAIRS:
+        return f"{shown} ahead of {name} (too few runs to be sure)"
     if not ratio.significant:
         return f"not significantly ahead of {name} ({shown})"
     return f"{shown} ahead of {name}"

@@ -32,6 +32,8 @@ def _why(run: pd.Series, target: float) -> str:
         return str(run["message"])
     if run["status"] == "diverged":
         return "diverged: it ended above its start"
+    if pd.isna(run["relative_gap"]):
+        return "the start is the optimum already, to what can be told apart"
     if run["resolution"] > target:
         return f"below what can be told apart ({text.gap(run['resolution'])})"
     if run["status"] == "converged":
@@ -40,6 +42,8 @@ def _why(run: pd.Series, target: float) -> str:
         return f"{run['budget_passes']:g} passes spent"
     if run["sampling"] == "refits" and run["steps"] >= run["budget_passes"]:
         return f"{run['budget_passes']:g} iterations spent"
+    if pd.isna(run["budget_s"]):
+        return "its budget is not on record"
     # A solver that is fitted anew is held to the budget fit by fit.
     if run["run_s"] >= 0.9 * run["budget_s"]:
         return f"{text.seconds(run['budget_s'])} spent"

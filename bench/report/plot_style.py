@@ -60,9 +60,14 @@ def legend_height(n_optimizers: int) -> float:
     return max(3.8, 0.6 + 0.19 * n_optimizers)
 
 
+def plain(name: str) -> str:
+    """A user's name as it is: matplotlib would take what stands between two $ for mathematics."""
+    return name.replace("$", r"\$")
+
+
 def legend(figure: Figure, panel: Axes, optimizers: Iterable[str], styles: Styles) -> None:
     """The optimizers' lines, right of the panels."""
     for optimizer in optimizers:
         colour, line = styles[optimizer]
-        panel.plot([], [], color=colour, ls=line, lw=2, label=optimizer)
+        panel.plot([], [], color=colour, ls=line, lw=2, label=plain(optimizer))
     figure.legend(loc="outside right upper", frameon=False, fontsize=8.5)

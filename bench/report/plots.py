@@ -13,6 +13,7 @@ from bench.report.plot_style import (
     Styles,
     legend,
     legend_height,
+    plain,
     plot_style,
     styles_of,
     time_axis,
@@ -30,9 +31,10 @@ def figures(results: Results) -> Iterator[tuple[str, str, Figure]]:
     with plot_style():
         curves = results.curves()
         curves = curves[curves["gap"].notna()]
+        file_names = _file_names(list(map(str, curves["problem"].unique())))
         styles = styles_of(results.scores()["optimizer"].unique())
         for problem, rows in curves.groupby("problem", sort=False):
-            name = _file_name(str(problem))
+            name = file_names[str(problem)]
             yield (
                 f"gap_vs_time_{name}",
                 f"{problem}: relative gap against time, a line a seed; down and left is better",
@@ -101,7 +103,7 @@ def _gap_figure(
             panel.axhline(float(target), color="0.5", lw=0.7, ls=(0, (2, 3)))
     panels[0].set_ylabel("(f(w) - f*) / (f(w0) - f*)")
     legend(figure, panels[-1], list(rows["optimizer"].unique()), styles)
-    figure.suptitle(problem, fontsize=11, fontweight="bold")
+    figure.suptitle(plain(problem), fontsize=11, fontweight="bold")
     return figure
 
 
@@ -137,10 +139,10 @@ def _target_figure(times: pd.DataFrame, styles: Styles) -> Figure:
                     fontsize=8,
                     color="0.4",
                 )
-        labels = [f"{row['optimizer']}  ({row['kernel']})" for _, row in best.iterrows()]
+        labels = [plain(f"{row['optimizer']}  ({row['kernel']})") for _, row in best.iterrows()]
         panel.set_yticks(range(len(best)), labels, fontsize=8)
         panel.set_ylim(-0.7, len(best) - 0.3)
-        panel.set(xscale="log", title=str(problem), xlabel="time")
+        panel.set(xscale="log", title=plain(str(problem)), xlabel="time")
         low_end, high_end = panel.get_xlim()
         panel.set_xlim(low_end, high_end * (high_end / low_end) ** 0.55)  # room for the notes
         time_axis(panel)
@@ -173,7 +175,7 @@ def _kernel_figure(kernels: pd.DataFrame) -> Figure:
         labels = [_kernel_label(*map(str, way)) for way, _ in ways]
         panel.set_yticks(range(len(ways)), labels, fontsize=8.5)
         panel.set_ylim(-0.6, len(ways) - 0.4)
-        panel.set(xscale="log", title=str(problem), xlabel="time per call")
+        panel.set(xscale="log", title=plain(str(problem)), xlabel="time per call")
         time_axis(panel)
         panel.grid(axis="y", visible=False)
     return figure
@@ -184,5 +186,11 @@ def _kernel_label(kernel: str, device: str, dtype: str, timed_beside: str) -> st
     return f"{kernel}, {device}, {dtype}{alone}"
 
 
-def _file_name(problem: str) -> str:
-    return "".join(c if c.isalnum() or c in "-." else "_" for c in problem)
+def _file_names(problems: list[str]) -> dict[str, str]:
+    """A file name for each problem; a number is appended where two would have the same."""
+    names: dict[str, str] = {}
+    for problem in problems:
+        name = "".join(c if c.isalnum() or c in "-." else "_" for c in problem)
+        alike = sum(other == name or other.startswith(f"{name}~") for other in names.values())
+        names[problem] = f"{name}~{alike + 1}" if alike else name
+    return names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -10,10 +11,13 @@ from bench.report import text
 from bench.report.misses import why_missed
 from bench.results import Results
 from bench.score.intervals import median_interval
-from bench.score.runtimes import expected_running_time
+from bench.score.runtimes import expected_running_time, restart_percentiles
 
 SHOWN_TARGETS = ("1e-3", "1e-6", "1e-9")
 """Targets in tables and plots; `scores.csv` has all ten."""
+
+INTERVAL = "95% interval, or range of fewer than 6 runs"
+"""What stands in brackets behind a median: of so few runs no bootstrap leaves the ends out."""
 
 WAY = ["kernel", "device", "dtype"]
 """How an optimizer was run; together with problem and optimizer, one row of a table."""
@@ -26,9 +30,12 @@ def times_to_target(results: Results) -> pd.DataFrame:
     for each target in `SHOWN_TARGETS` `time_to_<t>_s` (the median over runs, a miss counting as
     later than every hit; missing where the median is a miss), `..._low_s` and `..._high_s` (its
     95% bootstrap interval over seeds and repetitions; missing where beyond what was run),
-    `hits_<t>` (how many runs met it) and `ert_<t>_s` (expected running time with restarts),
-    `passes_to_1e-6`, `relative_gap` (median at the end of the run), `run_s` (median),
-    `test_accuracy`, `label_agreement`, and `why_missed`. Nothing in a row depends on another row.
+    `hits_<t>` (how many runs met it), `ert_<t>_s` (expected running time with restarts) and
+    `restarts_<t>_low_s`, `..._high_s` (95% of restarted runs take as long as that),
+    `passes_to_1e-6` (as the time; missing where passes are not counted), `counts_passes`,
+    `relative_gap` (median at the end; a run that failed or was lost counts as infinitely far),
+    `resolution`, `run_s`, `test_accuracy` and `label_agreement` (medians), and `why_missed`.
+    Nothing in a row depends on another row.
     """
     rows = []
     scores = results.scores()
@@ -45,11 +52,18 @@ def times_to_target(results: Results) -> pd.DataFrame:
             row[f"time_to_{target}_s"] = interval.median
             row[f"time_to_{target}_low_s"] = interval.low
             row[f"time_to_{target}_high_s"] = interval.high
-            row[f"ert_{target}_s"] = expected_running_time(times, group["run_s"].fillna(0.0))
-        passes = group["passes_to_1e-6"]
-        row["passes_to_1e-6"] = passes.median() if passes.notna().all() else None
-        for name in ("relative_gap", "run_s", "test_accuracy", "label_agreement"):
+            spent = group["run_s"].fillna(group["budget_s"]).fillna(0.0)
+            row[f"ert_{target}_s"] = expected_running_time(times, spent)
+            restarts = restart_percentiles(times, spent) or (None, None, None)
+            row[f"restarts_{target}_low_s"], _, row[f"restarts_{target}_high_s"] = restarts
+        met = group[group["time_to_1e-6_s"].notna()]
+        counted = met["passes_to_1e-6"].notna().all()
+        passes = median_interval(group["passes_to_1e-6"]).median if counted else None
+        row["passes_to_1e-6"] = passes
+        row["counts_passes"] = bool(counted)
+        for name in ("run_s", "resolution", "test_accuracy", "label_agreement"):
             row[name] = group[name].median()
+        row["relative_gap"] = median_or_lost(group["relative_gap"])
         row["why_missed"] = why_missed(group, SHOWN_TARGETS)
         rows.append(row)
     frame = pd.DataFrame(rows)
@@ -79,8 +93,10 @@ def readable_times(times: pd.DataFrame) -> pd.DataFrame:
         for target in SHOWN_TARGETS:
             shown[f"time to {target}"] = _time_or_miss(row, target)
         passes = row["passes_to_1e-6"]
-        uncounted = "-" if row["hits_1e-6"] == row["runs"] else text.MISSED
+        uncounted = text.MISSED if row["counts_passes"] else "-"
         shown["passes to 1e-6"] = uncounted if pd.isna(passes) else f"{passes:.0f}"
+        some = 0 < row["hits_1e-6"] < row["runs"]
+        shown["to 1e-6 with restarts"] = _restarts(row) if some else "-"
         shown["gap at the end"] = text.gap(row["relative_gap"])
         shown["status"] = row["status"]
         shown["why missed"] = row["why_missed"] or "-"
@@ -148,6 +164,18 @@ def way_name(row: dict[str, Any], constant: set[str]) -> str:
 def constant_ways(frame: pd.DataFrame) -> set[str]:
     """Those of `WAY` that are the same in all rows."""
     return {name for name in WAY if name in frame and frame[name].nunique() == 1}
+
+
+def median_or_lost(values: pd.Series) -> float | None:
+    """The median, with a missing value counting as infinite; None where that is the median."""
+    median = float(values.fillna(math.inf).median())
+    return median if math.isfinite(median) else None
+
+
+def _restarts(row: dict[str, Any]) -> str:
+    """Expected running time, and the range of 95% of restarted runs."""
+    low, high = row["restarts_1e-6_low_s"], row["restarts_1e-6_high_s"]
+    return text.seconds_with_range(row["ert_1e-6_s"], low, high)
 
 
 def _time_or_miss(row: dict[str, Any], target: str) -> str:

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from bench.records import TARGETS
 from bench.report import text
-from bench.report.tables import SHOWN_TARGETS, WAY, constant_ways, rows_of, way_name
+from bench.report.tables import (
+    SHOWN_TARGETS,
+    WAY,
+    constant_ways,
+    median_or_lost,
+    rows_of,
+    way_name,
+)
 from bench.results import Results
 from bench.score.intervals import success_rate_interval
 from bench.score.runtimes import censored_geometric_mean
@@ -18,13 +25,13 @@ from bench.score.runtimes import censored_geometric_mean
 _SHIFT_S = 1e-3
 """Of the geometric mean: times well below a millisecond count alike."""
 
+_LOST_AT_INFINITY = ("relative_gap", "distance_to_optimum")
 _QUALITY = (
     "test_nll",
     "test_accuracy",
     "test_brier",
     "test_calibration_error",
     "label_agreement",
-    "distance_to_optimum",
 )
 
 
@@ -40,10 +47,11 @@ def times_of(runs: pd.DataFrame, targets: tuple[str, ...] = tuple(TARGETS)) -> N
     return runs[[f"time_to_{target}_s" for target in targets]].to_numpy(dtype=np.float64)
 
 
-def spent_of(runs: pd.DataFrame, targets: tuple[str, ...] = tuple(TARGETS)) -> NDArray[np.float64]:
-    """Seconds that each run took in all, of the same shape."""
-    run_s = runs["run_s"].fillna(0.0).to_numpy(dtype=np.float64)
-    return np.repeat(run_s[:, None], len(targets), axis=1)
+def spent_of(runs: pd.DataFrame) -> NDArray[np.float64]:
+    """What a miss counts with, in seconds, shape (runs,): all the time that it was given, also
+    where it gave up early, or failed."""
+    used = runs[["run_s", "budget_s"]].max(axis=1).fillna(0.0)  # no budget in records of format 1
+    return used.to_numpy(dtype=np.float64)
 
 
 def summary(results: Results) -> pd.DataFrame:
@@ -66,11 +74,11 @@ def summary(results: Results) -> pd.DataFrame:
             row |= {f"hits_{target}": hits, f"rate_{target}": hits / len(runs)}
             row |= {f"rate_{target}_low": low, f"rate_{target}_high": high}
         row["solved"] = float(np.isfinite(times_of(runs)).mean())
-        mean = censored_geometric_mean(
-            times_of(runs, ("1e-6",)), spent_of(runs, ("1e-6",)), _SHIFT_S
-        )
+        mean = censored_geometric_mean(times_of(runs, ("1e-6",))[:, 0], spent_of(runs), _SHIFT_S)
         row |= {"mean_time_s": mean.value, "mean_time_misses": mean.misses}
-        row["area_log_gap"] = runs["area_log_gap"].mean()
+        area = runs["area_log_gap"]
+        # A run that left no curve is no better than its start: 0 decades.
+        row["area_log_gap"] = area.fillna(0.0).mean() if area.notna().any() else None
         rows.append(row)
     frame = pd.DataFrame(rows)
     if frame.empty:
@@ -104,15 +112,18 @@ def readable_summary(frame: pd.DataFrame) -> pd.DataFrame:
 def quality(results: Results) -> pd.DataFrame:
     """One row per problem, optimizer and way: medians over its runs, where they ended.
 
-    Columns: names, `relative_gap`, and those of `bench.score.quality`.
+    Columns: names, `relative_gap`, and those of `bench.score.quality`. In `relative_gap` and
+    `distance_to_optimum` a run that failed, or was lost, counts as infinitely far.
     """
     rows = []
     scores = results.scores()
     scores = scores[scores["status"] != "unavailable"]
     for names, runs in scores.groupby(["problem", "optimizer", *WAY], sort=False):
         row: dict[str, Any] = dict(zip(["problem", "optimizer", *WAY], names, strict=True))
-        rows.append(row | {name: runs[name].median() for name in ("relative_gap", *_QUALITY)})
-    return pd.DataFrame(rows, columns=["problem", "optimizer", *WAY, "relative_gap", *_QUALITY])
+        row |= {name: median_or_lost(runs[name]) for name in _LOST_AT_INFINITY}
+        rows.append(row | {name: runs[name].median() for name in _QUALITY})
+    columns = ["problem", "optimizer", *WAY, "relative_gap", *_QUALITY, "distance_to_optimum"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def readable_quality(frame: pd.DataFrame) -> pd.DataFrame:

@@ -63,6 +63,8 @@ def certify(problem: Problem, w: Vector) -> Certificate:
     """
     f = reference_objective(problem)
     basis = coordinates(problem)
+    if basis.size == 0:
+        return Certificate(0.0, f"f is constant: it does not depend on {basis.removed}")
     _, grad = f.value_and_grad(w)
     rounding = gradient_error(problem.X, w, problem.l2, _U)
     # The exact gradient has no part outside the subspace, so its whole norm bounds the part inside.

@@ -37,6 +37,8 @@ def minimise(problem: Problem) -> Vector:
     f = reference_objective(problem)
     basis = coordinates(problem)
     w = np.zeros(basis.shape)
+    if basis.size == 0:
+        return w
     value, grad = f.value_and_grad(w)
     resolution = 8 * _U * math.sqrt(problem.n_samples)  # of f, relative, as computed
     best_w, best_norm = w, math.inf

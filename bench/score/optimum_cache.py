@@ -27,6 +27,8 @@ def load_or_solve(problem: Problem, folder: Path | None) -> Optimum:
     if cached is not None:
         return cached
     optimum = solve(problem)
+    if optimum.exists is None:
+        return optimum  # nothing that a later reader could check
     folder.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(f".{os.getpid()}.tmp")
     content = {
@@ -55,10 +57,8 @@ def _read(path: Path, problem: Problem) -> Optimum | None:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if contradiction(problem, cached) is not None:
+    if cached.exists is None or contradiction(problem, cached) is not None:
         return None
-    if cached.exists is None:
-        return cached
     if cached.exists is False:
         separation = prove_separable(problem, cached.w)
         return no_optimum(separation) if separation else None

@@ -45,9 +45,8 @@ class Score:
             finite f.
         relative_gap: the same in units of f(w0) - f*; None likewise.
         resolution: the relative gap below which neither the certificate nor float64 can tell
-            one w from another; None without a proved optimum.
-        hits: a Hit for each target that was met, None for each miss. A target below the
-            resolution is not met.
+            one w from another; None without a proved optimum, or where w0 is one.
+        hits: a Hit for each target that was met, None for each miss.
         gaps: upper bounds on f(w) - f* at each snapshot; NaN without a proved optimum.
         relative_gaps: the same in units of f(w0) - f*.
     """
@@ -67,15 +66,16 @@ def score(
 ) -> Score:
     """Measure a trace against the optimum.
 
-        gap(w)  = max(f(w) - f^, 0) + gap_bound  >=  f(w) - f*
+        gap(w)  = max(f(w) - f^, 0) + gap_bound + 2 value_error  >=  f(w) - f*
         r(w)    = gap(w) / (f(w0) - f^)
 
     with f^ the value found and gap_bound its proved distance from f*. A target t is met at the
-    first snapshot with r(w) <= t; one that is never met stays None. Nothing here looks at another
-    run.
+    first snapshot with r(w) <= t; one that is never met stays None, and one below what can be told
+    apart never is. Nothing here looks at another run.
 
     A run has diverged where it ends with a value that is not finite, or above that of its start.
-    One that stops as converged at r > 1e-2 has failed: its claim is false.
+    One that stops as converged at r > 1e-2 has failed: its claim is false. Where w0 is the optimum
+    already, to what can be told apart, there is no r, and no target.
 
     Args:
         trace: the run, k snapshots.
@@ -86,39 +86,40 @@ def score(
     Raises:
         RefutedOptimum: a value is below f^ by more than gap_bound and rounding explain.
     """
-    gaps = np.full(len(values), math.nan)
-    relative, resolution = gaps, None
+    gaps = relative = np.full(len(values), math.nan)
+    resolution = None
     if optimum.exists:
-        allowed = optimum.gap_bound + 2 * value_error + 1e-15 * abs(optimum.f)
+        noise = optimum.gap_bound + 2 * value_error
+        allowed = noise + 1e-15 * abs(optimum.f)  # f^ is rounded, too
         lowest = float(np.min(values, where=np.isfinite(values), initial=math.inf))
         if lowest < optimum.f - allowed:
             raise RefutedOptimum(
                 f"f* = {optimum.f!r} is refuted: this run reached {lowest!r}, lower by "
                 f"{optimum.f - lowest:.1e}, where {allowed:.1e} was proved; nothing is scored"
             )
-        unit = max(values[0] - optimum.f, np.finfo(np.float64).tiny)
-        gaps = np.maximum(values - optimum.f, 0.0) + optimum.gap_bound
-        relative, resolution = gaps / unit, float((optimum.gap_bound + 2 * value_error) / unit)
-    hits = {name: _first_hit(trace, relative, t, n_samples) for name, t in TARGETS.items()}
-    if resolution is not None:
-        hits = {name: hit if TARGETS[name] >= resolution else None for name, hit in hits.items()}
-    status, message = _status(trace, values, relative[-1])
+        gaps = np.maximum(values - optimum.f, 0.0) + noise
+        unit = float(values[0] - optimum.f)
+        if unit > allowed:
+            relative, resolution = gaps / unit, noise / unit
+    status, message = _status(trace, values, relative[-1], value_error)
     return Score(
         status=status,
         message=message,
         gap=_finite(gaps[-1]),
         relative_gap=_finite(relative[-1]),
         resolution=resolution,
-        hits=hits,
+        hits={name: _first_hit(trace, relative, t, n_samples) for name, t in TARGETS.items()},
         gaps=gaps,
         relative_gaps=relative,
     )
 
 
-def _status(trace: Trace, values: Values, relative_gap: float) -> tuple[str, str]:
+def _status(
+    trace: Trace, values: Values, relative_gap: float, value_error: float
+) -> tuple[str, str]:
     if trace.stop == "failed":
         return "failed", trace.message
-    if not math.isfinite(values[-1]) or values[-1] > values[0]:
+    if not math.isfinite(values[-1]) or values[-1] > values[0] + 2 * value_error:
         return "diverged", trace.message
     if trace.stop == "converged" and relative_gap > _FALSE_CLAIM:
         return "failed", (

@@ -88,7 +88,8 @@ SUITES: Mapping[str, Suite] = MappingProxyType(
                     "adam:lr=0.1",
                     "adam:lr=0.01,batch_size=32",
                 ),
-                budget=Budget(passes=500, seconds=0.5),
+                budget=Budget(passes=500, seconds=0.25),
+                repetitions=2,
             ),
             Suite(
                 "peers",
@@ -101,8 +102,9 @@ SUITES: Mapping[str, Suite] = MappingProxyType(
                     "synthetic:n=20000,d=100",
                 ),
                 optimizers=_PEERS,
-                budget=Budget(passes=2_000, seconds=2.0),
+                budget=Budget(passes=1_000, seconds=1.0),
                 kernels=("numpy",),
+                repetitions=2,
                 kernel_samples=0,
             ),
             Suite(

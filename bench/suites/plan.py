@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 
 from bench import specs
 from bench.errors import InputError
 from bench.measure.clock import clock_for
-from bench.measure.environment import configuration
+from bench.measure.environment import configuration, version
 from bench.measure.recorder import Budget
+from bench.measure.refit import run_refits
 from bench.optimizers import OPTIMIZERS, Optimizer, RefitSolver, is_refit, make_optimizer
 from bench.problems import Problem, load_problem
 from bench.records import SCHEMA_VERSION, digest
@@ -57,9 +60,16 @@ class RunCell:
             dataclasses.astuple(self.budget),
             self.unavailable,
             configuration(),
-            source_digest(type(KERNELS[self.kernel])) if self.kernel in KERNELS else "its own",
+            self._loss,
             source_digest(type(self.optimizer)),
         )
+
+    @property
+    def _loss(self) -> tuple[str | None, ...]:
+        """What the loss depends on: the kernel's source, or the library and how it is sampled."""
+        if self.kernel in KERNELS:
+            return (source_digest(type(KERNELS[self.kernel])),)
+        return version(self.kernel), Path(inspect.getfile(run_refits)).read_text()
 
     def __str__(self) -> str:
         where = f"{self.kernel} {self.device} {self.dtype}"
@@ -108,8 +118,9 @@ def expand(suite: Suite) -> tuple[list[KernelCell], list[RunCell]]:
     """
     _check(suite)
     problems = [load_problem(p) if isinstance(p, str) else p for p in suite.problems]
-    optimizers = dict(_named(optimizer) for optimizer in suite.optimizers)
-    places = _places(suite)
+    problems = list(_by_name("problem", [(p.name, p) for p in problems], _same_problem).values())
+    optimizers = _by_name("optimizer", [_named(o) for o in suite.optimizers], operator.eq)
+    places = list(dict.fromkeys(_places(suite)))
     runs = [
         RunCell(
             problem, kernel, name, optimizer, device, dtype, seed, repetition, suite.budget, reason
@@ -117,7 +128,7 @@ def expand(suite: Suite) -> tuple[list[KernelCell], list[RunCell]]:
         for repetition in range(suite.repetitions)
         for seed in range(suite.seeds)
         for problem in problems
-        for dtype in suite.dtypes
+        for dtype in dict.fromkeys(suite.dtypes)
         for group in _side_by_side(optimizers, places, problem, dtype, suite)
         for name, optimizer, kernel, device, reason in group
         if reason is None or (seed, repetition) == (0, 0)
@@ -125,7 +136,7 @@ def expand(suite: Suite) -> tuple[list[KernelCell], list[RunCell]]:
     timings = []
     if suite.kernel_samples:
         for problem in problems:
-            for dtype in suite.dtypes:
+            for dtype in dict.fromkeys(suite.dtypes):
                 for device in dict.fromkeys(device for _, device, _ in places):
                     able = tuple(k for k, d, reason in places if d == device and reason is None)
                     if able:
@@ -159,16 +170,33 @@ def check_kernel(kernel: str, device: str) -> None:
 
 @lru_cache(maxsize=64)
 def source_digest(owner: type) -> str:
-    """Digest of the source files of a kernel or an optimizer, so that an edit is measured anew.
+    """Digest of the source of a kernel or an optimizer, so that an edit is measured anew.
 
-    Files that begin with the module's own name (`fused_cuda*.py`) count as part of it.
+    It covers the owner's module, all modules of the same package that it imports, directly or not,
+    and files whose names begin like one of them (`fused_cuda*.py`: some are imported late).
     """
     try:
         path = Path(inspect.getfile(owner))
-        files = sorted(path.parent.glob(f"{path.stem}*.py"))
-        return digest(*(file.read_text() for file in files))
-    except (OSError, TypeError):
+        files = {
+            file for found in _imported(path) for file in path.parent.glob(f"{found.stem}*.py")
+        }
+        return digest(*(file.read_text() for file in sorted(files)))
+    except (OSError, TypeError, SyntaxError):
         return "no source"
+
+
+def _imported(path: Path) -> set[Path]:
+    """A module's file, and those of its folder that it imports, directly or not."""
+    found, pending = set[Path](), [path]
+    while pending:
+        file = pending.pop()
+        if file in found or not file.exists():
+            continue
+        found.add(file)
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                pending.append(path.parent / f"{node.module.rpartition('.')[2]}.py")
+    return found
 
 
 def _places(suite: Suite) -> list[tuple[str, str, str | None]]:
@@ -180,6 +208,25 @@ def _places(suite: Suite) -> list[tuple[str, str, str | None]]:
         able = [place for place in reasons if place[2] is None]
         places += able or reasons
     return places
+
+
+_T = TypeVar("_T")
+
+
+def _by_name(
+    what: str, named: list[tuple[str, _T]], same: Callable[[_T, _T], bool]
+) -> dict[str, _T]:
+    """By name, what is given twice once; two that differ can't have one name in a table."""
+    found: dict[str, _T] = {}
+    for name, thing in named:
+        if name in found and not same(found[name], thing):
+            raise InputError(f"two different {what}s are called {name!r}: give them other names")
+        found.setdefault(name, thing)
+    return found
+
+
+def _same_problem(a: Problem, b: Problem) -> bool:
+    return a.fingerprint == b.fingerprint
 
 
 _Placed: TypeAlias = tuple[str, Optimizer | RefitSolver, str, str, str | None]
@@ -217,11 +264,13 @@ def _check(suite: Suite) -> None:
         if not isinstance(problem, str | Problem):
             raise InputError(f"a problem is a spec or a Problem; got {problem!r}")
     for optimizer in suite.optimizers:
-        if not isinstance(optimizer, str) and not (
-            hasattr(optimizer, "run") or is_refit(optimizer)
-        ):
+        if isinstance(optimizer, str) or hasattr(optimizer, "run"):
+            continue
+        lacking = [n for n in ("fit", "unavailable", "library") if not hasattr(optimizer, n)]
+        if lacking:
             raise InputError(
-                f"an optimizer is a spec, or has a run or a fit method; got {optimizer!r}"
+                "an optimizer is a spec, or has a run method, or fit, unavailable and library; "
+                f"got {optimizer!r}, without {lacking[0]}"
             )
     for kernel in suite.kernels:
         if kernel not in KERNELS:

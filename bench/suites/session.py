@@ -111,8 +111,6 @@ class Session:
             "passes": float(passes[-1]),
             **_target_columns(result),
             "area_log_gap": _area(trace, result, cell.budget),
-            "budget_passes": cell.budget.passes,
-            "budget_s": cell.budget.seconds,
             **quality(problem, trace.w[-1], optimum),
         }
         samples = {
@@ -199,7 +197,11 @@ class Session:
             sampling=sampling if samples else "",
             status=status,
             message=message,
-            score=numbers or {},
+            score={
+                "budget_passes": cell.budget.passes,
+                "budget_s": cell.budget.seconds,
+                **(numbers or {}),
+            },
             samples=samples or {},
             problem_facts=self._facts(cell.problem),
             environment=environment(),
