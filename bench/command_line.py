@@ -71,7 +71,8 @@ class Selection:
             "devices": self.devices,
             "dtypes": (self.dtype,) if self.dtype else (),
             "seeds": self.seeds,
-            "repetitions": self.repetitions,
+            # Who names the seeds alone has named the runs.
+            "repetitions": self.repetitions or (1 if self.seeds else None),
         }
         return {name: value for name, value in fields.items() if value}
 
@@ -110,7 +111,11 @@ def cell_options(command: Callable[..., int]) -> Callable[..., int]:
             show_default=True,
             help="Folder of records, tables, plots and the page.",
         ),
-        click.option("--repetitions", type=click.IntRange(min=1), help="Runs of each seed."),
+        click.option(
+            "--repetitions",
+            type=click.IntRange(min=1),
+            help="Runs of each seed. [default with --seeds: 1]",
+        ),
         click.option("--seeds", type=click.IntRange(min=1), help="Seeds 0, 1, ... of shuffling."),
         click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Of the runs."),
         click.option("-d", "--device", "devices", multiple=True, help="cpu, cuda, cuda:1, ..."),

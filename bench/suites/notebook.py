@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 
 from bench.measure.cell import bind_and_verify, run_optimizer
 from bench.measure.recorder import Budget, to_float64
-from bench.measure.reference import reference_objective
+from bench.measure.reference import evaluation_error, reference_objective
 from bench.measure.verify import verify
 from bench.optimizers import Optimizer, make_reporting_optimizer
 from bench.problems import Problem, load_problem
@@ -202,7 +202,8 @@ class _Setting:
             "losses": [float(objective.value_and_grad(w)[0]) for w in trace.w[:-1]],
         }
         values = self._values(trace.w)
-        result = score(trace, values, self.optimum, self.problem.n_samples)
+        error = evaluation_error(self.problem, self.optimum.w)
+        result = score(trace, values, self.optimum, self.problem.n_samples, error)
         target = result.hits["1e-6"]
         return (
             Run(

@@ -14,9 +14,8 @@ from bench.measure.cell import Bound, bind_and_verify, one_line, run_optimizer, 
 from bench.measure.environment import environment
 from bench.measure.kernel_time import time_kernels
 from bench.measure.recorder import Budget, Trace
-from bench.measure.reference import reference_objective
+from bench.measure.reference import evaluation_error, reference_objective
 from bench.measure.refit import run_refits
-from bench.measure.rounding import unit_roundoff, value_error
 from bench.measure.verify import KernelMismatch
 from bench.optimizers import is_refit
 from bench.problems import Problem
@@ -212,10 +211,8 @@ class Session:
     def _value_error(self, problem: Problem) -> float:
         """Bound on the rounding error of f as scored, near the optimum; computed once."""
         if problem.fingerprint not in self._value_errors:
-            w = self.optimum(problem).w
-            nll = reference_objective(problem).nll(w)
-            bound = value_error(problem.X, w, problem.l2, nll, unit_roundoff("float64"))
-            self._value_errors[problem.fingerprint] = bound
+            error = evaluation_error(problem, self.optimum(problem).w)
+            self._value_errors[problem.fingerprint] = error
         return self._value_errors[problem.fingerprint]
 
     def _facts(self, problem: Problem) -> dict[str, Any]:
