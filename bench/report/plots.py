@@ -102,7 +102,8 @@ def _gap_figure(
         for target in SHOWN_TARGETS:
             panel.axhline(float(target), color="0.5", lw=0.7, ls=(0, (2, 3)))
     panels[0].set_ylabel("(f(w) - f*) / (f(w0) - f*)")
-    legend(figure, panels[-1], list(rows["optimizer"].unique()), styles)
+    drawn = rows.loc[rows[x] > 0, "optimizer"].unique()  # some solvers count no passes
+    legend(figure, panels[-1], list(drawn), styles)
     figure.suptitle(plain(problem), fontsize=11, fontweight="bold")
     return figure
 

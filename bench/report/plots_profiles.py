@@ -74,7 +74,8 @@ def profile_figure(runs: pd.DataFrame, styles: Styles) -> Figure:
     panel.set(xlabel="time over that of the fastest optimizer shown here")
     panel.set_ylabel(f"fraction of problems solved to {_TARGET}")
     panel.set_title("Moves with who else ran: compare curves, not reports", fontsize=10)
-    legend(figure, panel, list(medians.columns), styles)
+    drawn = [name for name in medians.columns if medians[name].notna().any()]
+    legend(figure, panel, drawn, styles)
     return figure
 
 
