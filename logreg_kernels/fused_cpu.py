@@ -1,0 +1,75 @@
+"""`fused-cpu`: NLL and gradient in one pass over X on all cores, by Numba."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from logreg_kernels.contract import BindTimes, DType, FloatMatrix, Labels, coefficient_shape
+
+if TYPE_CHECKING:
+    from logreg_kernels.fused_cpu_binary import FusedCpuBinary
+    from logreg_kernels.fused_cpu_softmax import FusedCpuSoftmax
+
+
+@dataclass(frozen=True)
+class FusedCpu:
+    """NLL and gradient in one pass over X, on as many threads as torch has.
+
+    The code is compiled for this machine's vectors once, and kept on disk.
+    """
+
+    name: str = "fused-cpu"
+
+    def unavailable(self, device: str = "cpu") -> str | None:
+        """None on the CPU, where Numba is installed."""
+        if device != "cpu":
+            return f"fused-cpu computes on the CPU only, not on {device!r}"
+        if importlib.util.find_spec("numba") is None:
+            return "Numba is not installed: pip install numba"
+        return None
+
+    def bind(
+        self, X: FloatMatrix, y: Labels, *, l2: float, device: str, dtype: DType
+    ) -> FusedCpuBinary | FusedCpuSoftmax:
+        """Keep the data where it is; compile all passes, or load them from disk."""
+        # Numba takes half a second to import, which only those who use it should wait for.
+        from logreg_kernels.fused_cpu_binary import FusedCpuBinary
+        from logreg_kernels.fused_cpu_softmax import FusedCpuSoftmax
+
+        shape = coefficient_shape(y, X.shape[1])
+        data: dict[str, Any] = {
+            "X": writable(X),
+            "l2": l2,
+            "dtype": dtype,
+            "coefficient_shape": shape,
+            "kernel": self.name,
+        }
+        objective: FusedCpuBinary | FusedCpuSoftmax
+        if len(shape) == 1:
+            objective = FusedCpuBinary(sign=(2 * y - 1).astype(np.int8), **data)
+        else:
+            objective = FusedCpuSoftmax(label=y.astype(np.int32), **data)
+        start = time.perf_counter()
+        objective.compile()
+        return replace(objective, bind_times=BindTimes(compile_s=time.perf_counter() - start))
+
+
+def writable(X: FloatMatrix) -> FloatMatrix:
+    """X on the same memory, for compiled code, which takes read-only arrays for another type.
+
+    Nothing writes into it.
+    """
+    import torch
+
+    from logreg_kernels.torch_devices import place
+
+    aligned = np.require(X, requirements=["C", "A"])
+    if aligned.flags.writeable:
+        return aligned
+    shared: torch.Tensor = place(aligned, "cpu")
+    return np.asarray(shared.numpy())

@@ -1,0 +1,77 @@
+"""What the passes of `fused-cpu` share: blocks of rows, their sums, and rows by index."""
+
+# Numba types the arguments of compiled functions itself.
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from logreg_kernels.contract import FloatMatrix
+from logreg_kernels.fused_cpu_compile import inlined
+
+# After so many rows the sums of a block's dtype are added to those in float64: their rounding
+# errors don't grow with n, and the additions cost nothing beside the rows'.
+FLUSH_ROWS = 4096
+# Coefficients of models or classes are padded to a multiple of this, which is one of every
+# vector's lanes.
+_PADDING = 16
+_FIRST_LEVEL_BYTES = 1 << 14
+_SECOND_LEVEL_BYTES = 1 << 17
+
+
+def block_rows(X: FloatMatrix) -> int:
+    """Rows of X that fill half of a first-level cache: the other half is for the next ones.
+
+    A multiple of 8, the rows whose products are taken at once, and a divisor of FLUSH_ROWS.
+    """
+    rows = _FIRST_LEVEL_BYTES // (X.shape[1] * X.itemsize)
+    return 64 if rows >= 64 else 32 if rows >= 32 else 16 if rows >= 16 else 8
+
+
+def block_rows_of_many(X: FloatMatrix, n_models: int) -> int:
+    """Rows whose columns and whose logits fill a part of a second-level cache each."""
+    rows = _SECOND_LEVEL_BYTES // (max(X.shape[1], n_models) * X.itemsize)
+    return 128 if rows >= 128 else 64 if rows >= 64 else 32 if rows >= 32 else 16
+
+
+def padded(n_columns: int) -> int:
+    """Columns of an array whose rows are whole vectors."""
+    return -(-n_columns // _PADDING) * _PADDING
+
+
+def as_columns(W: FloatMatrix) -> NDArray[Any]:
+    """W^T of models W (k, d), shape (d, `padded(k)`), with zeros beyond k."""
+    columns = np.zeros((W.shape[1], padded(W.shape[0])), dtype=W.dtype)
+    columns[:, : W.shape[0]] = W.T
+    return columns
+
+
+@inlined
+def flush(sums, totals):
+    """totals += sums, in float64; sums are 0 again."""
+    for j in range(sums.shape[0]):
+        totals[j] += sums[j]
+        sums[j] = 0
+
+
+@inlined
+def take_rows(X, labels, rows, taken, taken_labels):
+    """Copy the rows of X and their labels to a block of their own.
+
+    Raises:
+        IndexError: an index is not in -n ... n - 1.
+    """
+    n, d = X.shape
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        if row < -n or row >= n:
+            raise IndexError("a row index is beyond the rows of X")
+        row = row + n if row < 0 else row
+        source, target = X[row], taken[i]
+        for j in range(d):
+            target[j] = source[j]
+        taken_labels[i] = labels[row]
