@@ -44,18 +44,16 @@ class FusedCpuBinary(FusedCpuData):
         if self.n_parts(count) == 1:
             value, grad = passes.value_and_grad(X, sign, w, rows, self.l2, block)
             return self.X.dtype.type(value), grad
-        grad, nll = self.totals_over(
-            count,
+        grad, nll = self.totals(
             w.shape,
-            lambda sums, start, stop: passes.add_grad(
-                X, sign, w, rows, start, stop, block, sums
-            ),
+            lambda sums, start, stop: passes.add_grad(X, sign, w, rows, start, stop, block, sums),
+            count,
         )
         return self._mean(sum(nll), grad, w, count)
 
     def value_and_grad_batch(self, W: Array) -> tuple[FloatMatrix, FloatMatrix]:
         """f (k,) and gradients (k, d) of k models, X read once for all of them together."""
-        W = np.array(W, dtype=self.dtype)
+        W = np.asarray(W).astype(self.dtype, order="C")
         check_models(W, self.coefficient_shape)
         k, d = W.shape
         columns, block = as_columns(W), block_rows_of_many(self.X, len(W))

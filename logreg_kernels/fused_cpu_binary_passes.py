@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from logreg_kernels.fused_cpu_blocks import FLUSH_ROWS, flush, take_rows
+from logreg_kernels.fused_cpu_blocks import FLUSH_ROWS, flush, rows_ahead, take_rows
 from logreg_kernels.fused_cpu_compile import compiled
 from logreg_kernels.fused_cpu_losses import curvature, nll_and_residuals
 from logreg_kernels.fused_cpu_products import add_products, add_weighted_rows, row_products
@@ -30,7 +30,7 @@ def add_grad(X, sign, w, rows, start, stop, block, grad):
     Traffic: d itemsize + 1 bytes a row, and 8 more with `rows`.
     """
     d = X.shape[1]
-    z = np.empty(block, X.dtype)
+    z, residual = np.empty(block, X.dtype), np.empty(block, X.dtype)
     sums = np.zeros(d, X.dtype)
     nll = 0.0
     if rows is not None:
@@ -39,13 +39,13 @@ def add_grad(X, sign, w, rows, start, stop, block, grad):
         count = min(block, stop - first)
         if rows is None:
             row_products(X, first, count, w, z)
-            nll += nll_and_residuals(z, sign[first : first + count], z)
-            add_weighted_rows(X, first, count, z, sums, block)
+            nll += nll_and_residuals(z, sign[first : first + count], residual)
+            add_weighted_rows(X, first, count, residual, sums, rows_ahead(X))
         else:
             take_rows(X, sign, rows[first : first + count], taken, taken_sign)
             row_products(taken, 0, count, w, z)
-            nll += nll_and_residuals(z, taken_sign[:count], z)
-            add_weighted_rows(taken, 0, count, z, sums, 0)
+            nll += nll_and_residuals(z, taken_sign[:count], residual)
+            add_weighted_rows(taken, 0, count, residual, sums, 0)
         if (first - start) % FLUSH_ROWS >= FLUSH_ROWS - block:
             flush(sums, grad)
     flush(sums, grad)
@@ -86,7 +86,7 @@ def add_hvp(X, w, v, start, stop, block, product):
         curvature(z[:count])
         for i in range(count):
             u[i] *= z[i]
-        add_weighted_rows(X, first, count, u, sums, block)
+        add_weighted_rows(X, first, count, u, sums, rows_ahead(X))
         if (first - start) % FLUSH_ROWS >= FLUSH_ROWS - block:
             flush(sums, product)
     flush(sums, product)

@@ -13,29 +13,36 @@ from numpy.typing import NDArray
 from logreg_kernels.contract import FloatMatrix
 from logreg_kernels.fused_cpu_compile import inlined
 
-# After so many rows the sums of a block's dtype are added to those in float64: their rounding
-# errors don't grow with n, and the additions cost nothing beside the rows'.
-FLUSH_ROWS = 4096
+# After so many rows the sums in X's dtype are added to those in float64: their rounding errors
+# don't grow with n, and the additions cost little beside the rows'.
+FLUSH_ROWS = 512
 # Coefficients of models or classes are padded to a multiple of this, which is one of every
 # vector's lanes.
 _PADDING = 16
-_FIRST_LEVEL_BYTES = 1 << 14
-_SECOND_LEVEL_BYTES = 1 << 17
+# A block is small, so that the requests for coming rows which its second half makes never fill
+# the queue of cache misses, where they would hold up the arithmetic.
+_BLOCK_BYTES = 1 << 12
+_BLOCK_BYTES_OF_MANY = 1 << 17
+# How far ahead rows are asked for: some microseconds, and a small part of a second-level cache.
+_AHEAD_BYTES = 1 << 16
 
 
 def block_rows(X: FloatMatrix) -> int:
-    """Rows of X that fill half of a first-level cache: the other half is for the next ones.
-
-    A multiple of 8, the rows whose products are taken at once, and a divisor of FLUSH_ROWS.
-    """
-    rows = _FIRST_LEVEL_BYTES // (X.shape[1] * X.itemsize)
+    """Rows of X at a time: a multiple of 8, the rows whose products are taken at once."""
+    rows = _BLOCK_BYTES // (X.shape[1] * X.itemsize)
     return 64 if rows >= 64 else 32 if rows >= 32 else 16 if rows >= 16 else 8
 
 
 def block_rows_of_many(X: FloatMatrix, n_models: int) -> int:
     """Rows whose columns and whose logits fill a part of a second-level cache each."""
-    rows = _SECOND_LEVEL_BYTES // (max(X.shape[1], n_models) * X.itemsize)
+    rows = _BLOCK_BYTES_OF_MANY // (max(X.shape[1], n_models) * X.itemsize)
     return 128 if rows >= 128 else 64 if rows >= 64 else 32 if rows >= 32 else 16
+
+
+@inlined
+def rows_ahead(X):
+    """Rows between those that are added up and those that are asked for."""
+    return max(8, _AHEAD_BYTES // (X.shape[1] * X.itemsize))
 
 
 def padded(n_columns: int) -> int:

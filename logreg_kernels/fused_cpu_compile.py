@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numba
 from numba.core.caching import FunctionCache
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Sums may be reordered into vector lanes, and products and sums contracted: both happen when
 # the code is compiled, so that every run of it rounds alike. NaN and inf keep their meaning.
 _FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
 
 
-def compiled(function: Function) -> Function:
+def compiled(function: Any) -> Any:
     """Compile for this processor at the first call with each dtype, or load what was compiled.
 
     The code runs without Python's lock, so that threads run it side by side.
     """
     dispatcher = numba.njit(fastmath=_FASTMATH, nogil=True, error_model="numpy")(function)
-    try:
+    # Where no folder can be written, it is compiled in each process anew.
+    with contextlib.suppress(RuntimeError):
         dispatcher._cache = _Cache(function)
-    except RuntimeError:
-        pass  # no folder that can be written: it is compiled in each process anew
-    return cast(Function, dispatcher)
+    return dispatcher
 
 
-def inlined(function: Function) -> Function:
+def inlined(function: Any) -> Any:
     """As `compiled`, for what only compiled code calls: it is kept as a part of its callers."""
-    return cast(Function, numba.njit(fastmath=_FASTMATH, error_model="numpy")(function))
+    return numba.njit(fastmath=_FASTMATH, error_model="numpy")(function)
 
 
-class _Cache(FunctionCache):
+class _Cache(FunctionCache):  # type: ignore[misc]
     """Numba's cache on disk, which forgets what it compiled when *any* source file has changed.
 
     Numba looks at the function's own file only, and would go on running what was compiled with

@@ -4,7 +4,7 @@ All of it is written without branches that depend on the data, so that LLVM make
 """
 
 # Numba types the arguments itself.
-# mypy: disable-error-code="no-untyped-def"
+# mypy: disable-error-code="no-untyped-def, no-untyped-call"
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def nll_and_residuals(z, sign, residual):
         sigmoid(-m) = (e if m >= 0 else 1) / (1 + e)
 
     Args:
-        z: logits (m,).  sign: 2 y - 1 as int8, (m,).  residual: written, at least (m,); may be z.
+        z: logits, at least (m,).  sign: 2 y - 1 as int8, (m,).
+        residual: written, at least (m,); not z, or the loop would run number by number.
     """
     zero, one = z.dtype.type(0), z.dtype.type(1)
     nll = zero

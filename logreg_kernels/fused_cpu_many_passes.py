@@ -99,7 +99,10 @@ def add_softmax_hvp(X, columns, v_columns, n_classes, start, stop, block, produc
     Traffic: d itemsize bytes a row.
     """
     d = X.shape[1]
-    P, U = np.empty((block, columns.shape[1]), X.dtype), np.empty((block, columns.shape[1]), X.dtype)
+    P, U = (
+        np.empty((block, columns.shape[1]), X.dtype),
+        np.empty((block, columns.shape[1]), X.dtype),
+    )
     sums, tops = np.zeros(columns.shape, X.dtype), np.empty(16, X.dtype)
     for first in range(start, stop, block):
         count = min(block, stop - first)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic, overload, register_jitable
 
 # Contraction to fused multiply-adds alone: with "reassoc", which the loops around these have,
 # LLVM would add up the two parts of ln 2 again.
@@ -28,6 +28,29 @@ _LN2 = {
 _LOWEST = {np.float32: -104.0, np.float64: -746.0}
 _MANTISSA_BITS = {np.float32: 23, np.float64: 52}
 _BIAS = {np.float32: 127, np.float64: 1023}
+# Coefficients from the highest power down.
+_Q = {
+    np.float32: (
+        *(0.0013926183587713494, 0.008363179052722578, 0.041666554617204574),
+        *(0.16666576989698775, 0.5),
+    ),
+    np.float64: (
+        *(2.510038549551032e-08, 2.7620088445409746e-07, 2.7557268459997064e-06),
+        *(2.4801521295954376e-05, 0.00019841269863053618, 0.0013888888917213717),
+        *(0.008333333333330062, 0.04166666666662413, 0.16666666666666669, 0.5),
+    ),
+}
+_G = {
+    np.float32: (
+        *(0.11612164612011674, 0.10853287900440187, 0.14296178997151418),
+        *(0.1999985316596486, 0.3333333366026371),
+    ),
+    np.float64: (
+        *(0.08082022805971766, 0.04400369243072337, 0.06000536404795356),
+        *(0.06657072104827468, 0.07692785032479312, 0.09090894718066429),
+        *(0.11111111358713932, 0.1428571428355438, 0.20000000000007292, 0.3333333333333333),
+    ),
+}
 
 
 def exp_of_negative(x):
@@ -64,6 +87,7 @@ def _exp_of_negative(x):
     log2_e, half, one = T(_LOG2_E), T(0.5), T(1)
     ln2_high, ln2_low = map(T, _LN2[T])
     lowest = T(_LOWEST[T])
+    q = _polynomial(T, _Q[T])
 
     def exp(x):
         x = lowest if x < lowest else x  # a comparison that NaN passes through
@@ -71,7 +95,7 @@ def _exp_of_negative(x):
         r = (x - k * ln2_high) - k * ln2_low
         half_way = np.int32(k) >> np.int32(1)
         scale = power_of_two(half_way, x) * power_of_two(np.int32(k) - half_way, x)
-        return (one + (r + r * r * _q(r))) * scale
+        return (one + (r + r * r * q(r))) * scale
 
     return exp
 
@@ -82,69 +106,30 @@ def _log1p_of_fraction(e):
         return None
     T = np.float32 if e == types.float32 else np.float64
     two = T(2)
+    g = _polynomial(T, _G[T])
 
     def log1p(e):
         s = e / (two + e)
         square = s * s
-        return two * (s + s * square * _g(square))
+        return two * (s + s * square * g(square))
 
     return log1p
 
 
-def _q(r):
-    raise NotImplementedError
+def _polynomial(number, coefficients):
+    """A compiled polynomial; of ten coefficients, its two halves grow side by side."""
+    if len(coefficients) == 5:
+        a4, a3, a2, a1, a0 = map(number, coefficients)
+        return register_jitable(**_OPTIONS)(lambda x: a0 + x * (a1 + x * (a2 + x * (a3 + x * a4))))
+    b9, b8, b7, b6, b5, b4, b3, b2, b1, b0 = map(number, coefficients)
 
+    def polynomial(x):
+        low = b0 + x * (b1 + x * (b2 + x * (b3 + x * b4)))
+        high = b5 + x * (b6 + x * (b7 + x * (b8 + x * b9)))
+        square = x * x
+        return low + square * square * x * high
 
-def _g(v):
-    raise NotImplementedError
-
-
-@overload(_q, jit_options=_OPTIONS)
-def _q_polynomial(r):
-    if r == types.float32:
-        a4, a3, a2, a1, a0 = map(
-            np.float32,
-            (0.0013926183587713494, 0.008363179052722578, 0.041666554617204574)
-            + (0.16666576989698775, 0.5),
-        )
-        return lambda r: a0 + r * (a1 + r * (a2 + r * (a3 + r * a4)))
-    b9, b8, b7, b6, b5, b4, b3, b2, b1, b0 = (
-        *(2.510038549551032e-08, 2.7620088445409746e-07, 2.7557268459997064e-06),
-        *(2.4801521295954376e-05, 0.00019841269863053618, 0.0013888888917213717),
-        *(0.008333333333330062, 0.04166666666662413, 0.16666666666666669, 0.5),
-    )
-
-    def q(r):
-        low = b0 + r * (b1 + r * (b2 + r * (b3 + r * b4)))
-        high = b5 + r * (b6 + r * (b7 + r * (b8 + r * b9)))
-        square = r * r
-        return low + square * square * r * high
-
-    return q
-
-
-@overload(_g, jit_options=_OPTIONS)
-def _g_polynomial(v):
-    if v == types.float32:
-        a4, a3, a2, a1, a0 = map(
-            np.float32,
-            (0.11612164612011674, 0.10853287900440187, 0.14296178997151418)
-            + (0.1999985316596486, 0.3333333366026371),
-        )
-        return lambda v: a0 + v * (a1 + v * (a2 + v * (a3 + v * a4)))
-    b9, b8, b7, b6, b5, b4, b3, b2, b1, b0 = (
-        *(0.08082022805971766, 0.04400369243072337, 0.06000536404795356),
-        *(0.06657072104827468, 0.07692785032479312, 0.09090894718066429),
-        *(0.11111111358713932, 0.1428571428355438, 0.20000000000007292, 0.3333333333333333),
-    )
-
-    def g(v):
-        low = b0 + v * (b1 + v * (b2 + v * (b3 + v * b4)))
-        high = b5 + v * (b6 + v * (b7 + v * (b8 + v * b9)))
-        square = v * v
-        return low + square * square * v * high
-
-    return g
+    return register_jitable(**_OPTIONS)(polynomial)
 
 
 @intrinsic

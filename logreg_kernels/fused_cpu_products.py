@@ -4,7 +4,9 @@
     add_weighted_rows   g += X^T r           a few vectors of g at a time, in registers
     add_products        C += A B             small tiles of C in registers, for many models
 
-Each sum has a fixed order, which depends on the shapes and the machine's vectors alone.
+Each sum has a fixed order, which depends on the shapes and the machine's vectors alone. What a
+block adds to a sum starts from 0, so that rounding errors grow with the rows of a block and
+the number of blocks, not with their product.
 """
 
 # Numba types the arguments of intrinsics itself.
@@ -14,7 +16,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -102,8 +103,8 @@ def add_weighted_rows(typing_context, X, first, count, r, grad, ahead):
 
         def columns_at(j: Any, masks: list[Any]) -> None:
             here = [builder.add(j, I64(k * emit.lanes)) for k in range(len(masks))]
-            for total, column, mask in zip(sums, here, masks, strict=False):
-                builder.store(emit.load(grad_data, column, mask), total)
+            for total in sums[: len(masks)]:
+                builder.store(emit.zero, total)
             with emit.loop(I64(0), arguments[2], 1) as (i, _):
                 weight = emit.splat(builder.load(emit.at(r_data, i)))
                 row = builder.add(start, builder.mul(i, d))
@@ -113,7 +114,8 @@ def add_weighted_rows(typing_context, X, first, count, r, grad, ahead):
                     product = emit.fma(emit.load(x, index, mask), weight, builder.load(total))
                     builder.store(product, total)
             for total, column, mask in zip(sums, here, masks, strict=False):
-                emit.store(builder.load(total), grad_data, column, mask)
+                grown = builder.fadd(emit.load(grad_data, column, mask), builder.load(total))
+                emit.store(grown, grad_data, column, mask)
 
         step = COLUMN_VECTORS * emit.lanes
         whole = builder.and_(d, I64(-step))
@@ -161,8 +163,8 @@ def add_products(typing_context, A, first, row_step, term_step, rows, terms, B, 
             column = [builder.add(j, I64(v * emit.lanes)) for v in range(n_vectors)]
             places = [(k, v) for k in range(n_rows) for v in range(n_vectors)]
             index = [builder.add(builder.mul(row[k], m), column[v]) for k, v in places]
-            for total, where in zip(sums, index, strict=False):
-                builder.store(emit.load(c, where), total)
+            for total in sums[: len(places)]:
+                builder.store(emit.zero, total)
             a_rows = [builder.add(a_first, builder.mul(r, row_step)) for r in row]
             with emit.loop(I64(0), terms_, 1) as (t, _):
                 offset = builder.mul(t, term_step)
@@ -175,7 +177,7 @@ def add_products(typing_context, A, first, row_step, term_step, rows, terms, B, 
                 for total, (k, v) in zip(sums, places, strict=False):
                     builder.store(emit.fma(numbers[k], vectors[v], builder.load(total)), total)
             for total, where in zip(sums, index, strict=False):
-                emit.store(builder.load(total), c, where)
+                emit.store(builder.fadd(emit.load(c, where), builder.load(total)), c, where)
 
         def columns_of(j: Any, n_vectors: int) -> None:
             whole = builder.sub(rows_, builder.srem(rows_, I64(TILE_ROWS)))

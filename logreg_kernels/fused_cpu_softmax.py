@@ -42,12 +42,12 @@ class FusedCpuSoftmax(FusedCpuData):
         W, rows = self.copied(w), self.copied_rows(rows)
         columns = as_columns(W)
         count = self.n_samples if rows is None else len(rows)
-        grad, nll = self.totals_over(
-            count,
+        grad, nll = self.totals(
             columns.shape,
             lambda sums, start, stop: passes.add_softmax_grad(
                 self.X, self.label, columns, len(W), rows, start, stop, self._block, sums
             ),
+            count,
         )
         wide = W.astype(np.float64).reshape(-1)
         ridge = 0.5 * self.l2 * float(wide @ wide) if self.l2 > 0 else 0.0

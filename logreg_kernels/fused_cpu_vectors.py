@@ -34,7 +34,9 @@ class Emitter:
         self.builder = builder
         self.bytes = dtype.bitwidth // 8
         self.lanes = VECTOR_BYTES // self.bytes
-        self.vector = ir.VectorType(ir.FloatType() if self.bytes == 4 else ir.DoubleType(), self.lanes)
+        self.vector = ir.VectorType(
+            ir.FloatType() if self.bytes == 4 else ir.DoubleType(), self.lanes
+        )
         self.zero = ir.Constant(self.vector, None)
         self._suffix = f"v{self.lanes}f{8 * self.bytes}"
 
@@ -106,8 +108,9 @@ class Emitter:
     def prefetch(self, data: Any, index: Any) -> None:
         """Ask for the cache line of a number, which may lie beyond the array's end."""
         pointer = self.builder.bitcast(self.at(data, index), I8.as_pointer())
-        # To read, to stay in all levels of the cache, data rather than instructions.
-        self._call("llvm.prefetch.p0", ir.VoidType(), [pointer, I32(0), I32(3), I32(1)])
+        # To read, into the second-level cache, data rather than instructions. Into the first
+        # level, requests wait for its few buffers, and the arithmetic waits behind them.
+        self._call("llvm.prefetch.p0", ir.VoidType(), [pointer, I32(0), I32(2), I32(1)])
 
     def loop(self, start: Any, stop: Any, step: int) -> Any:
         """A context manager around the loop's body, which yields the counter first."""
