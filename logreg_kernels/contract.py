@@ -17,12 +17,15 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 Array: TypeAlias = Any
 """An array of the kernel's own library (NumPy array or torch tensor), on its own device."""
 
 DType: TypeAlias = Literal["float32", "float64"]
 FloatMatrix: TypeAlias = NDArray[np.floating[Any]]
+CSRMatrix: TypeAlias = csr_array
+"""Sparse X: sorted column indices without duplicates in each row, int32 where they fit."""
 Labels: TypeAlias = NDArray[np.intp]
 
 
@@ -114,14 +117,22 @@ class Kernel(Protocol):
     def name(self) -> str:
         """The name it is registered and reported under."""
 
+    @property
+    def takes_csr(self) -> bool:
+        """Whether `bind` takes X as CSR, too; where it does not, users get one line about it."""
+
     def unavailable(self, device: str = "cpu") -> str | None:
         """None if it can run on `device` here and now, else the reason in words."""
 
-    def bind(self, X: FloatMatrix, y: Labels, *, l2: float, device: str, dtype: DType) -> Objective:
+    def bind(
+        self, X: FloatMatrix | CSRMatrix, y: Labels, *, l2: float, device: str, dtype: DType
+    ) -> Objective:
         """Place checked data on the device.
 
-        `X` is (n, d), row-contiguous, of type `dtype` and finite; `y` is (n,), integers
-        0 ... c - 1, each of them present. Users call `logreg_kernels.bind`, which checks that.
+        `X` is (n, d), of type `dtype` and finite, and either dense and row-contiguous or, where
+        the kernel `takes_csr`, canonical CSR; `y` is (n,), integers 0 ... c - 1, each of them
+        present. Users call `logreg_kernels.bind`, which checks that. X and y may be the caller's
+        own memory: no kernel writes into them.
         """
 
 

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from logreg_kernels.contract import BindTimes, DType, FloatMatrix, Labels, coefficient_shape
+from logreg_kernels.contract import (
+    BindTimes,
+    CSRMatrix,
+    DType,
+    FloatMatrix,
+    Labels,
+    coefficient_shape,
+)
 
 if TYPE_CHECKING:
     from logreg_kernels.fused_cpu_binary import FusedCpuBinary
@@ -24,6 +31,7 @@ class FusedCpu:
     """
 
     name: str = "fused-cpu"
+    takes_csr: bool = True
 
     def unavailable(self, device: str = "cpu") -> str | None:
         """None on the CPU, where Numba is installed."""
@@ -34,16 +42,18 @@ class FusedCpu:
         return None
 
     def bind(
-        self, X: FloatMatrix, y: Labels, *, l2: float, device: str, dtype: DType
+        self, X: FloatMatrix | CSRMatrix, y: Labels, *, l2: float, device: str, dtype: DType
     ) -> FusedCpuBinary | FusedCpuSoftmax:
         """Keep the data where it is; compile all passes, or load them from disk."""
         # Numba takes half a second to import, which only those who use it should wait for.
         from logreg_kernels.fused_cpu_binary import FusedCpuBinary
+        from logreg_kernels.fused_cpu_data import operand_of
         from logreg_kernels.fused_cpu_softmax import FusedCpuSoftmax
 
         shape = coefficient_shape(y, X.shape[1])
         data: dict[str, Any] = {
-            "X": writable(X),
+            "X": X,
+            "operand": operand_of(X),
             "l2": l2,
             "dtype": dtype,
             "coefficient_shape": shape,
@@ -57,19 +67,3 @@ class FusedCpu:
         start = time.perf_counter()
         objective.compile()
         return replace(objective, bind_times=BindTimes(compile_s=time.perf_counter() - start))
-
-
-def writable(X: FloatMatrix) -> FloatMatrix:
-    """X on the same memory, for compiled code, which takes read-only arrays for another type.
-
-    Nothing writes into it.
-    """
-    import torch
-
-    from logreg_kernels.torch_devices import place
-
-    aligned = np.require(X, requirements=["C", "A"])
-    if aligned.flags.writeable:
-        return aligned
-    shared: torch.Tensor = place(aligned, "cpu")
-    return np.asarray(shared.numpy())

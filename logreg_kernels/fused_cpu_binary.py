@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from logreg_kernels import fused_cpu_binary_passes as passes
+from logreg_kernels import fused_cpu_binary_passes, fused_cpu_csr_passes
 from logreg_kernels.contract import Array, FloatMatrix
-from logreg_kernels.fused_cpu_blocks import as_columns, block_rows, block_rows_of_many, padded
-from logreg_kernels.fused_cpu_data import FusedCpuData
+from logreg_kernels.fused_cpu_blocks import as_columns, padded
+from logreg_kernels.fused_cpu_data import FusedCpuData, copied_rows, operand_of
 from logreg_kernels.fused_cpu_many_passes import add_batch_grads
 from logreg_kernels.validation import check_models
 
@@ -22,7 +23,7 @@ class FusedCpuBinary(FusedCpuData):
 
     Sums over rows are those of a block in X's dtype, and float64 beyond.
 
-    Traffic: X is read once, n (d itemsize + 1) bytes.
+    Traffic: X is read once, n (d itemsize + 1) bytes, or nnz (itemsize + 4) + 9 n of CSR.
     """
 
     sign: NDArray[np.int8]
@@ -30,7 +31,7 @@ class FusedCpuBinary(FusedCpuData):
     @property
     def traffic_bytes(self) -> int:
         """X once, and a sign a row."""
-        return self.X.nbytes + self.sign.nbytes
+        return self.x_bytes + self.sign.nbytes
 
     def value_and_grad(self, w: Array, rows: Array | None = None) -> tuple[Any, FloatMatrix]:
         """f(w) and its gradient; see `Objective.value_and_grad`.
@@ -38,76 +39,78 @@ class FusedCpuBinary(FusedCpuData):
         Raises:
             IndexError: a row index is out of range.
         """
-        X, sign, w, rows = self.X, self.sign, self.copied(w), self.copied_rows(rows)
-        block = block_rows(X)
-        count = len(X) if rows is None else len(rows)
+        w, rows = self.copied(w), copied_rows(rows)
+        X, sign, block, add_grad = self.operand, self.sign, self.block(), self._passes.add_grad
+        count = None if rows is None else len(rows)
         if self.n_parts(count) == 1:
-            value, grad = passes.value_and_grad(X, sign, w, rows, self.l2, block)
-            return self.X.dtype.type(value), grad
+            value, grad = self._passes.value_and_grad(X, sign, w, rows, self.l2, block)
+            return w.dtype.type(value), grad
         grad, nll = self.totals(
             w.shape,
-            lambda sums, start, stop: passes.add_grad(X, sign, w, rows, start, stop, block, sums),
+            lambda sums, start, stop: add_grad(X, sign, w, rows, start, stop, block, sums),
             count,
         )
-        return self._mean(sum(nll), grad, w, count)
+        value = sum(nll) / (count or self.n_samples) + self.penalty(w[None].astype(np.float64))[0]
+        grad = grad / (count or self.n_samples) + self.l2 * w
+        return w.dtype.type(value), grad.astype(self.dtype)
 
     def value_and_grad_batch(self, W: Array) -> tuple[FloatMatrix, FloatMatrix]:
         """f (k,) and gradients (k, d) of k models, X read once for all of them together."""
         W = np.asarray(W).astype(self.dtype, order="C")
         check_models(W, self.coefficient_shape)
-        k, d = W.shape
-        columns, block = as_columns(W), block_rows_of_many(self.X, len(W))
+        (k, d), columns = W.shape, as_columns(W)
+        block = self.block(columns.shape[1])
+        add_grads = fused_cpu_csr_passes.add_batch_grads if self._is_csr else add_batch_grads
 
         def add(sums: Any, start: int, stop: int) -> None:
             nll, grads = sums[:k], sums[k:].reshape(d, -1)
-            add_batch_grads(self.X, self.sign, columns, start, stop, block, nll, grads)
+            add_grads(self.operand, self.sign, columns, start, stop, block, nll, grads)
 
         sums, _ = self.totals((k + columns.size,), add)
         values = sums[:k] / self.n_samples + self.penalty(W)
         grads = sums[k:].reshape(d, -1)[:, :k].T / self.n_samples + self.l2 * W
-        return values.astype(self.dtype), grads.astype(self.dtype)
+        return values.astype(self.dtype), grads.astype(self.dtype, order="C")
 
     def hvp(self, w: Array, v: Array) -> FloatMatrix:
         """H(w) v = 1/n X^T (p (1 - p) X v) + l2 v, shape (d,); X is read once."""
         w, v = self.copied(w), self.copied(v, "v")
-        block = block_rows(self.X)
+        X, block, add_hvp = self.operand, self.block(), self._passes.add_hvp
         product, _ = self.totals(
-            w.shape,
-            lambda sums, start, stop: passes.add_hvp(self.X, w, v, start, stop, block, sums),
+            w.shape, lambda sums, start, stop: add_hvp(X, w, v, start, stop, block, sums)
         )
         return np.asarray(product / self.n_samples + self.l2 * v, dtype=self.dtype)
 
     def hessian(self, w: Array) -> FloatMatrix:
         """H = 1/n X^T diag(p_i (1 - p_i)) X + l2 I, shape (d, d); X is read once."""
         w, d = self.copied(w), self.n_features
-        block = block_rows_of_many(self.X, d)
+        X, block, add_hessian = self.operand, self.block(padded(d)), self._passes.add_hessian
         H, _ = self.totals(
             (d, padded(d)),
-            lambda sums, start, stop: passes.add_hessian(self.X, w, start, stop, block, sums),
+            lambda sums, start, stop: add_hessian(X, w, start, stop, block, sums),
         )
         H = H[:, :d] / self.n_samples
         H[np.diag_indices(d)] += self.l2
-        return np.asarray(H, dtype=self.dtype)
+        return np.asarray(H, dtype=self.dtype, order="C")
 
     def compile(self) -> None:
-        """Call each pass on one row, both with one thread's code and with several threads'."""
-        first = replace(self, X=self.X[:1], sign=self.sign[:1])
+        """Call each pass on one row."""
+        first = replace(self, X=self.X[:1], operand=operand_of(self.X[:1]), sign=self.sign[:1])
         w = np.zeros(self.coefficient_shape, dtype=self.dtype)
         sums = np.zeros(self.n_features)
         for rows in (None, np.zeros(1, dtype=np.int64)):
-            first.value_and_grad(w, rows)
-            passes.add_grad(first.X, first.sign, w, rows, 0, 1, 8, sums)
+            first.value_and_grad(w, rows)  # one thread's code
+            self._passes.add_grad(first.operand, first.sign, w, rows, 0, 1, first.block(), sums)
         first.value_and_grad_batch(w[None])
         first.hvp(w, w)
-        # One column of the Hessian, as the whole may not fit into memory.
-        narrow = replace(first, X=np.ascontiguousarray(first.X[:, :1]), coefficient_shape=(1,))
+        # One column's Hessian, as the whole may not fit into memory.
+        X = self.X[:1, :1] if self._is_csr else np.ascontiguousarray(self.X[:1, :1])
+        narrow = replace(first, X=X, operand=operand_of(X), coefficient_shape=(1,))
         narrow.hessian(w[:1])
 
-    def _mean(
-        self, nll: float, grad: NDArray[np.float64], w: FloatMatrix, count: int
-    ) -> tuple[Any, FloatMatrix]:
-        """Value and gradient in X's dtype, from their sums over `count` rows."""
-        wide = w.astype(np.float64)
-        ridge = 0.5 * self.l2 * float(wide @ wide) if self.l2 > 0 else 0.0
-        value = self.X.dtype.type(nll / count + ridge)
-        return value, (grad / count + self.l2 * wide).astype(self.dtype)
+    @property
+    def _is_csr(self) -> bool:
+        return isinstance(self.X, csr_array)
+
+    @property
+    def _passes(self) -> Any:
+        return fused_cpu_csr_passes if self._is_csr else fused_cpu_binary_passes

@@ -11,7 +11,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from logreg_kernels.fused_cpu_blocks import FLUSH_ROWS, flush, rows_ahead, take_rows
+from logreg_kernels.fused_cpu_blocks import (
+    FLUSH_ROWS,
+    flush,
+    mean_value_and_grad,
+    rows_ahead,
+    take_rows,
+)
 from logreg_kernels.fused_cpu_compile import compiled
 from logreg_kernels.fused_cpu_losses import curvature, nll_and_residuals
 from logreg_kernels.fused_cpu_products import add_products, add_weighted_rows, row_products
@@ -58,15 +64,10 @@ def value_and_grad(X, sign, w, rows, l2, block):
 
     One call, since on a small X a second one would take longer than the work.
     """
-    count = X.shape[0] if rows is None else rows.shape[0]
+    count = sign.shape[0] if rows is None else rows.shape[0]
     grad = np.zeros(w.shape[0])
     nll = add_grad(X, sign, w, rows, 0, count, block, grad)
-    squares = 0.0
-    for j in range(w.shape[0]):
-        coefficient = np.float64(w[j])
-        squares += coefficient * coefficient
-        grad[j] = grad[j] / count + l2 * coefficient
-    return nll / count + (0.5 * l2 * squares if l2 > 0 else 0.0), grad.astype(w.dtype)
+    return mean_value_and_grad(nll, grad, w, l2, count)
 
 
 @compiled

@@ -66,6 +66,18 @@ def flush(sums, totals):
 
 
 @inlined
+def mean_value_and_grad(nll, grad, w, l2, count):
+    """f and its gradient from sums over `count` rows; grad (d,), float64, is overwritten."""
+    squares = 0.0
+    for j in range(w.shape[0]):
+        coefficient = np.float64(w[j])
+        squares += coefficient * coefficient
+        grad[j] = grad[j] / count + l2 * coefficient
+    # Without a penalty, 0 times an overflown ||w||^2 must not be NaN.
+    return nll / count + (0.5 * l2 * squares if l2 > 0 else 0.0), grad.astype(w.dtype)
+
+
+@inlined
 def take_rows(X, labels, rows, taken, taken_labels):
     """Copy the rows of X and their labels to a block of their own.
 

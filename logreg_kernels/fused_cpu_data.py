@@ -1,4 +1,4 @@
-"""What the `fused-cpu` objectives share: arguments for compiled code, and parts for threads."""
+"""What the `fused-cpu` objectives share: X for compiled code, and parts of it for threads."""
 
 from __future__ import annotations
 
@@ -8,38 +8,44 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from logreg_kernels.contract import Array, FloatMatrix
+from logreg_kernels.contract import Array, CSRMatrix, FloatMatrix
+from logreg_kernels.fused_cpu_blocks import block_rows, block_rows_of_many
 from logreg_kernels.fused_cpu_threads import in_parts, n_parts
 from logreg_kernels.numpy_kernel_data import NumpyData
+from logreg_kernels.torch_devices import place
 from logreg_kernels.validation import check_coefficients, check_rows
 
-# A part begins at a multiple of so many rows: of every block's.
+# A part of a dense X begins at a multiple of so many rows: of every block's.
 _ROW_UNIT = 128
 
 
 @dataclass(frozen=True, kw_only=True)
 class FusedCpuData(NumpyData):
-    """X in memory, in an order and of a type that the compiled passes take."""
+    """X in memory, dense or CSR, and how its rows get to compiled code."""
+
+    operand: Any
+    """X as the compiled passes take it: see `operand_of`."""
+
+    @property
+    def x_bytes(self) -> int:
+        """Bytes of X: the entries and, of CSR, their columns and the rows' starts."""
+        if isinstance(self.X, csr_array):
+            return sum(int(part.nbytes) for part in self.operand)
+        return int(self.X.nbytes)
+
+    def block(self, n_models: int = 1) -> int:
+        """Rows of a dense X at a time, for so many models, classes, or columns of a Hessian."""
+        if isinstance(self.X, csr_array):
+            return 1
+        return block_rows(self.X) if n_models == 1 else block_rows_of_many(self.X, n_models)
 
     def copied(self, w: Array, name: str = "w") -> FloatMatrix:
         """A contiguous copy of `w`, refused if it has another shape."""
         coefficients: FloatMatrix = np.asarray(w).astype(self.dtype, order="C")
         check_coefficients(coefficients, self.coefficient_shape, name)
         return coefficients
-
-    @staticmethod
-    def copied_rows(rows: Array | None) -> NDArray[np.int64] | None:
-        """Row indices for compiled code."""
-        if rows is None:
-            return None
-        rows = np.asarray(rows)
-        check_rows(rows)
-        return rows.astype(np.int64)
-
-    def n_parts(self, n_rows: int) -> int:
-        """Threads that share a pass over so many rows."""
-        return n_parts(n_rows * self.n_features * self.X.itemsize)
 
     def totals(
         self,
@@ -57,14 +63,57 @@ class FusedCpuData(NumpyData):
             work: called for each part of the rows, side by side.
             n_rows: positions in a list of rows; None for all rows of X.
         """
-        n_rows = self.n_samples if n_rows is None else n_rows
         parts = self.n_parts(n_rows)
-        size = -(-n_rows // (parts * _ROW_UNIT)) * _ROW_UNIT
+        bounds = self._bounds(parts, n_rows)
         sums = np.zeros((parts, *shape))
-
-        def part(number: int) -> Any:
-            start = min(n_rows, number * size)
-            return work(sums[number], start, min(n_rows, start + size))
-
-        returned = in_parts(part, parts)
+        returned = in_parts(lambda part: work(sums[part], bounds[part], bounds[part + 1]), parts)
         return sums.sum(axis=0) if parts > 1 else sums[0], returned
+
+    def n_parts(self, n_rows: int | None) -> int:
+        """Threads that share a pass over so many rows."""
+        share = 1.0 if n_rows is None else n_rows / self.n_samples
+        return n_parts(int(share * self.x_bytes))
+
+    def _bounds(self, parts: int, n_rows: int | None) -> list[int]:
+        """Where each part of the rows starts, and the end."""
+        if n_rows is None and isinstance(self.X, csr_array):  # as many entries for each
+            starts = self.operand[2]
+            wanted = np.arange(parts) * (starts[-1] / parts)
+            return [*np.searchsorted(starts[:-1], wanted).tolist(), self.n_samples]
+        n_rows = self.n_samples if n_rows is None else n_rows
+        size = -(-n_rows // (parts * _ROW_UNIT)) * _ROW_UNIT
+        return [min(n_rows, part * size) for part in range(parts + 1)]
+
+
+def copied_rows(rows: Array | None) -> NDArray[np.int64] | None:
+    """Row indices for compiled code."""
+    if rows is None:
+        return None
+    rows = np.asarray(rows)
+    check_rows(rows)
+    return np.asarray(rows.astype(np.int64))
+
+
+def operand_of(X: FloatMatrix | CSRMatrix) -> Any:
+    """X for compiled code: an array (n, d), or the values, columns and row starts of CSR.
+
+    On the same memory, but for the starts. Columns are unsigned, as compiled code asks of each
+    signed index whether it counts from the end.
+    """
+    if not isinstance(X, csr_array):
+        return _writable(X)
+    unsigned = np.uint32 if X.indices.dtype.itemsize == 4 else np.uint64
+    return (
+        _writable(X.data),
+        _writable(X.indices).view(unsigned),
+        X.indptr.astype(np.int64),
+    )
+
+
+def _writable(array: NDArray[Any]) -> NDArray[Any]:
+    """An array on the same memory that may be written, though nothing here does.
+
+    Compiled code takes a read-only array for another type, and would be compiled once more.
+    """
+    aligned = np.require(array, requirements=["C", "A"])
+    return aligned if aligned.flags.writeable else np.asarray(place(aligned, "cpu").numpy())

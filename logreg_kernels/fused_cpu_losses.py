@@ -11,56 +11,66 @@ from __future__ import annotations
 import numpy as np
 
 from logreg_kernels.fused_cpu_compile import inlined
-from logreg_kernels.fused_cpu_math import exp_of_negative, log1p_of_fraction
+from logreg_kernels.fused_cpu_math import exp_of_negative, log1p_of_fraction, number_like
+
+
+@inlined
+def nll_and_residual(z, s):
+    """softplus(-m) and dnll/dz = -s sigmoid(-m) at the margin m = s z, s = +-1.
+
+    e = exp(-|m|),   softplus(-m) = max(-m, 0) + log1p(e),
+    sigmoid(-m) = (e if m >= 0 else 1) / (1 + e)
+    """
+    zero, one = number_like(z, 0), number_like(z, 1)
+    margin = s * z
+    e = exp_of_negative(-abs(margin))
+    # A select, since `max` would swallow a NaN.
+    nll = (zero if margin > zero else -margin) + log1p_of_fraction(e)
+    return nll, -s * ((e if margin >= zero else one) / (one + e))
 
 
 @inlined
 def nll_and_residuals(z, sign, residual):
-    """Sum of softplus(-m_i), and dnll_i/dz_i = -s_i sigmoid(-m_i), at margins m_i = s_i z_i.
-
-        e = exp(-|m|),   softplus(-m) = max(-m, 0) + log1p(e),
-        sigmoid(-m) = (e if m >= 0 else 1) / (1 + e)
+    """Sum of nll_i over a block of rows, and dnll_i/dz_i of each.
 
     Args:
         z: logits, at least (m,).  sign: 2 y - 1 as int8, (m,).
         residual: written, at least (m,); not z, or the loop would run number by number.
     """
-    zero, one = z.dtype.type(0), z.dtype.type(1)
-    nll = zero
+    total = z.dtype.type(0)
     for i in range(sign.shape[0]):
-        s = z.dtype.type(sign[i])
-        margin = s * z[i]
-        e = exp_of_negative(-abs(margin))
-        # A select, since `max` would swallow a NaN.
-        nll += (zero if margin > zero else -margin) + log1p_of_fraction(e)
-        residual[i] = -s * ((e if margin >= zero else one) / (one + e))
-    return nll
+        nll, residual[i] = nll_and_residual(z[i], z.dtype.type(sign[i]))
+        total += nll
+    return total
 
 
 @inlined
 def add_nll_and_residuals(Z, sign, nll):
-    """`nll_and_residuals` of many models at once: logits Z (m, k) become residuals, nll (k,) grows.
+    """The same of many models: logits Z (m, at least k) become residuals, nll (k,) grows.
 
-    A row has one label and as many logits as there are models.
+    A row has one label, and as many logits as there are models.
     """
-    zero, one = Z.dtype.type(0), Z.dtype.type(1)
     for i in range(sign.shape[0]):
         s = Z.dtype.type(sign[i])
         row = Z[i]
         for k in range(nll.shape[0]):
-            margin = s * row[k]
-            e = exp_of_negative(-abs(margin))
-            nll[k] += (zero if margin > zero else -margin) + log1p_of_fraction(e)
-            row[k] = -s * ((e if margin >= zero else one) / (one + e))
+            nll_k, row[k] = nll_and_residual(row[k], s)
+            nll[k] += nll_k
+
+
+@inlined
+def curvature_at(z):
+    """p (1 - p) = e / (1 + e)^2 with e = exp(-|z|): does not cancel where 1 - p rounds to 0."""
+    one = number_like(z, 1)
+    e = exp_of_negative(-abs(z))
+    return e / ((one + e) * (one + e))
 
 
 @inlined
 def curvature(z):
-    """p (1 - p) = e / (1 + e)^2 with e = exp(-|z|): does not cancel where 1 - p rounds to 0."""
-    one = z.dtype.type(1)
+    """Logits z become p (1 - p)."""
     for i in range(z.shape[0]):
-        e = exp_of_negative(-abs(z[i]))
-        z[i] = e / ((one + e) * (one + e))
+        z[i] = curvature_at(z[i])
 
 
 @inlined
@@ -126,3 +136,30 @@ def softmax_nll_and_residuals(z, label, tops):
     else:
         z[label] = -((one - exp_of_negative(z_label - top)) + rest) / (one + rest)
     return (top - z_label) + log1p_rest
+
+
+@inlined
+def curve_softmax(p, u, best, n_classes):
+    """Probabilities p become S = p * (u - p . u); u, the logits of v, is overwritten.
+
+    u is taken relative to the likeliest class, `best`: where that one is certain, p . u is then
+    a sum of small terms, and u - p . u does not cancel.
+    """
+    u_best, mean = u[best], p.dtype.type(0)
+    for k in range(n_classes):
+        u[k] -= u_best
+        mean += p[k] * u[k]
+    for k in range(n_classes):
+        p[k] *= u[k] - mean
+
+
+@inlined
+def softmax_weight(p, k, j, n_classes):
+    """p_k ([k = j] - p_j); on the diagonal p_k times the others' sum, as 1 - p_k may round to 0."""
+    if j != k:
+        return -p[k] * p[j]
+    others = p.dtype.type(0)
+    for m in range(n_classes):
+        if m != k:
+            others += p[m]
+    return p[k] * others

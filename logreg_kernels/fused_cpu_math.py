@@ -79,6 +79,17 @@ def log1p_of_fraction(e):
     raise NotImplementedError("called from compiled code only")
 
 
+def number_like(x, value):
+    """`value` as a number of x's type: a plain 1 would make float64 of float32."""
+    raise NotImplementedError("called from compiled code only")
+
+
+@overload(number_like, jit_options=_OPTIONS)
+def _number_like(x, value):
+    T = np.float32 if x == types.float32 else np.float64
+    return lambda x, value: T(value)
+
+
 @overload(exp_of_negative, jit_options=_OPTIONS)
 def _exp_of_negative(x):
     if x not in (types.float32, types.float64):

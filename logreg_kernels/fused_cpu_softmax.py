@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from logreg_kernels import fused_cpu_many_passes as passes
+from logreg_kernels import fused_cpu_csr_passes, fused_cpu_many_passes
 from logreg_kernels.contract import Array, FloatMatrix
-from logreg_kernels.fused_cpu_blocks import as_columns, block_rows_of_many, padded
-from logreg_kernels.fused_cpu_data import FusedCpuData
+from logreg_kernels.fused_cpu_blocks import as_columns, padded
+from logreg_kernels.fused_cpu_data import FusedCpuData, copied_rows, operand_of
 from logreg_kernels.validation import check_models
 
 
@@ -19,7 +20,8 @@ from logreg_kernels.validation import check_models
 class FusedCpuSoftmax(FusedCpuData):
     """f, its gradient and its Hessian; the formulas are the reference's, `NumpySoftmax`.
 
-    Traffic: X is read once, n (d itemsize + 4) bytes; the logits of a block stay in cache.
+    Traffic: X is read once, n (d itemsize + 4) bytes, or nnz (itemsize + 4) + 12 n of CSR; the
+        logits of a block stay in cache.
     """
 
     label: NDArray[np.int32]
@@ -27,11 +29,7 @@ class FusedCpuSoftmax(FusedCpuData):
     @property
     def traffic_bytes(self) -> int:
         """X once, and a label a row."""
-        return self.X.nbytes + self.label.nbytes
-
-    @property
-    def _block(self) -> int:
-        return block_rows_of_many(self.X, self.coefficient_shape[0])
+        return self.x_bytes + self.label.nbytes
 
     def value_and_grad(self, w: Array, rows: Array | None = None) -> tuple[Any, FloatMatrix]:
         """f(W) and its gradient; see `Objective.value_and_grad`.
@@ -39,20 +37,20 @@ class FusedCpuSoftmax(FusedCpuData):
         Raises:
             IndexError: a row index is out of range.
         """
-        W, rows = self.copied(w), self.copied_rows(rows)
-        columns = as_columns(W)
-        count = self.n_samples if rows is None else len(rows)
+        W, rows = self.copied(w), copied_rows(rows)
+        X, label, columns, c = self.operand, self.label, as_columns(W), len(W)
+        block, add_grad = self.block(columns.shape[1]), self._passes.add_softmax_grad
+        count = None if rows is None else len(rows)
         grad, nll = self.totals(
             columns.shape,
-            lambda sums, start, stop: passes.add_softmax_grad(
-                self.X, self.label, columns, len(W), rows, start, stop, self._block, sums
+            lambda sums, start, stop: add_grad(
+                X, label, columns, c, rows, start, stop, block, sums
             ),
             count,
         )
-        wide = W.astype(np.float64).reshape(-1)
-        ridge = 0.5 * self.l2 * float(wide @ wide) if self.l2 > 0 else 0.0
-        value = self.X.dtype.type(sum(nll) / count + ridge)
-        return value, (grad[:, : len(W)].T / count + self.l2 * W).astype(self.dtype, order="C")
+        value = sum(nll) / (count or self.n_samples) + self.penalty(W[None].astype(np.float64))[0]
+        grad = grad[:, :c].T / (count or self.n_samples) + self.l2 * W
+        return W.dtype.type(value), grad.astype(self.dtype, order="C")
 
     def value_and_grad_batch(self, W: Array) -> tuple[FloatMatrix, FloatMatrix]:
         """Refused: batches are for two classes."""
@@ -62,43 +60,52 @@ class FusedCpuSoftmax(FusedCpuData):
     def hvp(self, w: Array, v: Array) -> FloatMatrix:
         """H(W) V, shape (c, d); X is read once."""
         W, V = self.copied(w), self.copied(v, "v")
-        columns, v_columns = as_columns(W), as_columns(V)
+        X, columns, v_columns, c = self.operand, as_columns(W), as_columns(V), len(W)
+        block, add_hvp = self.block(columns.shape[1]), self._passes.add_softmax_hvp
         product, _ = self.totals(
             columns.shape,
-            lambda sums, start, stop: passes.add_softmax_hvp(
-                self.X, columns, v_columns, len(W), start, stop, self._block, sums
-            ),
+            lambda sums, start, stop: add_hvp(X, columns, v_columns, c, start, stop, block, sums),
         )
-        return np.asarray(
-            product[:, : len(W)].T / self.n_samples + self.l2 * V, dtype=self.dtype, order="C"
-        )
+        product = product[:, :c].T / self.n_samples + self.l2 * V
+        return np.asarray(product, dtype=self.dtype, order="C")
 
     def hessian(self, w: Array) -> FloatMatrix:
         """H, shape (c d, c d), with the d x d blocks 1/n X^T diag(p_k ([k = l] - p_l)) X."""
         W = self.copied(w)
         c, d = W.shape
-        columns = as_columns(W)
+        X, columns = self.operand, as_columns(W)
+        block, add_hessian = self.block(padded(max(c, d))), self._passes.add_softmax_hessian
         sums, _ = self.totals(
             (c, c, d, padded(d)),
-            lambda sums, start, stop: passes.add_softmax_hessian(
-                self.X, columns, c, start, stop, self._block, sums
-            ),
+            lambda sums, start, stop: add_hessian(X, columns, c, start, stop, block, sums),
         )
         lower = sums[..., :d].transpose(0, 2, 1, 3).reshape(c * d, c * d) / self.n_samples
         # Blocks with l <= k are there; those on the diagonal are whole.
-        block = np.arange(c * d) // d
-        H = np.where(block[:, None] >= block[None, :], lower, lower.T)
+        class_of = np.arange(c * d) // d
+        H = np.where(class_of[:, None] >= class_of[None, :], lower, lower.T)
         H[np.diag_indices(c * d)] += self.l2
         return np.asarray(H, dtype=self.dtype)
 
     def compile(self) -> None:
-        """Call each pass on one row, with two columns of X: the whole Hessian may be too large."""
-        X = np.ascontiguousarray(self.X[:1, :2])
-        shape = (self.coefficient_shape[0], X.shape[1])
-        first = replace(self, X=X, label=self.label[:1], coefficient_shape=shape)
-        W = np.zeros(shape, dtype=self.dtype)
+        """Call each pass on one row of X, with its first column: the Hessian may be large."""
+        X = self.X[:1, :1] if self._is_csr else np.ascontiguousarray(self.X[:1, :1])
+        narrow = replace(
+            self,
+            X=X,
+            operand=operand_of(X),
+            label=np.zeros(1, dtype=np.int32),
+            coefficient_shape=(3, 1),
+        )
+        W = np.zeros((3, 1), dtype=self.dtype)
         for rows in (None, np.zeros(1, dtype=np.int64)):
-            first.value_and_grad(W, rows)
-        first.hvp(W, W)
-        small = replace(first, label=np.zeros(1, dtype=np.int32), coefficient_shape=(3, X.shape[1]))
-        small.hessian(W[:3])
+            narrow.value_and_grad(W, rows)
+        narrow.hvp(W, W)
+        narrow.hessian(W)
+
+    @property
+    def _is_csr(self) -> bool:
+        return isinstance(self.X, csr_array)
+
+    @property
+    def _passes(self) -> Any:
+        return fused_cpu_csr_passes if self._is_csr else fused_cpu_many_passes

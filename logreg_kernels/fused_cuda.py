@@ -38,6 +38,7 @@ class FusedCuda:
     """
 
     name: str = "fused-cuda"
+    takes_csr: bool = False
 
     @property
     def interpreted(self) -> bool:

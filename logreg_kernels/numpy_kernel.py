@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from logreg_kernels.contract import DType, FloatMatrix, Labels, coefficient_shape
+from logreg_kernels.contract import CSRMatrix, DType, FloatMatrix, Labels, coefficient_shape
 from logreg_kernels.numpy_kernel_binary import NumpyBinary
 from logreg_kernels.numpy_kernel_softmax import NumpySoftmax
 
 
 @dataclass(frozen=True)
 class NumpyKernel:
-    """The reference kernel; every other one is judged by it."""
+    """The reference kernel; every other one is judged by it. CSR by SciPy's products."""
 
     name: str = "numpy"
+    takes_csr: bool = True
 
     def unavailable(self, device: str = "cpu") -> str | None:
         """NumPy is always there, on the CPU."""
         return None if device == "cpu" else f"NumPy computes on the CPU only, not on {device!r}"
 
     def bind(
-        self, X: FloatMatrix, y: Labels, *, l2: float, device: str, dtype: DType
+        self, X: FloatMatrix | CSRMatrix, y: Labels, *, l2: float, device: str, dtype: DType
     ) -> NumpyBinary | NumpySoftmax:
         """Keep the data where it is."""
         shape = coefficient_shape(y, X.shape[1])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from logreg_kernels.contract import Array, BindTimes, DType, FloatMatrix
+from logreg_kernels.contract import Array, BindTimes, CSRMatrix, DType, FloatMatrix
 from logreg_kernels.validation import check_coefficients
 
 # Rows of X times models of W in one block of a batched evaluation: 2 MiB of float64 logits,
@@ -19,7 +19,7 @@ _BLOCK_LOGITS = 1 << 18
 class NumpyData:
     """X in memory, and how coefficients and rows get to it."""
 
-    X: FloatMatrix
+    X: FloatMatrix | CSRMatrix
     l2: float
     dtype: DType
     coefficient_shape: tuple[int, ...]

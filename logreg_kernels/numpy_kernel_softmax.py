@@ -9,6 +9,7 @@ import numpy as np
 
 from logreg_kernels.contract import Array, FloatMatrix, Labels
 from logreg_kernels.numpy_kernel_data import NumpyData
+from logreg_kernels.numpy_products import combined_rows, weighted_gram
 from logreg_kernels.validation import check_models, check_rows
 
 
@@ -24,7 +25,8 @@ class NumpySoftmax(NumpyData):
 
     Source: Blanchard, Higham and Higham (2021), "Accurately computing the log-sum-exp and softmax
         functions", algorithm 3.1 with the largest term left out of the sum.
-    Traffic: X is read twice, 2 n d itemsize bytes, and a few n x c matrices of logits.
+    Traffic: X is read twice, 2 n d itemsize bytes, or 2 (nnz (itemsize + 4) + 4 n) of CSR with
+        int32 indices, and a few n x c matrices of logits.
     """
 
     y: Labels
@@ -42,7 +44,7 @@ class NumpySoftmax(NumpyData):
         P[label] = 0
         P[label] = -P.sum(axis=1)
         value = nll.mean() + self.penalty(W[None])[0]
-        return value, P.T @ X / X.shape[0] + self.l2 * W
+        return value, combined_rows(P.T, X) / X.shape[0] + self.l2 * W
 
     def nll(self, w: Array) -> FloatMatrix:
         """nll_i of each row, shape (n,), without the penalty."""
@@ -78,7 +80,7 @@ class NumpySoftmax(NumpyData):
         U = self.X @ V.T
         U -= U[np.arange(len(P)), P.argmax(axis=1)][:, None]
         S = P * (U - np.einsum("nk,nk->n", P, U)[:, None])
-        return np.asarray(S.T @ self.X / self.n_samples + self.l2 * V)
+        return combined_rows(S.T, self.X) / self.n_samples + self.l2 * V
 
     def hessian(self, w: Array) -> FloatMatrix:
         """H, shape (c d, c d), with the d x d blocks 1/n X^T diag(p_k ([k = l] - p_l)) X.
@@ -90,9 +92,9 @@ class NumpySoftmax(NumpyData):
         H = np.empty((c, d, c, d), dtype=self.dtype)
         for k in range(c):
             others = np.delete(P, k, axis=1).sum(axis=1)
-            H[k, :, k] = (self.X.T * (P[:, k] * others)) @ self.X / self.n_samples
+            H[k, :, k] = weighted_gram(self.X, P[:, k] * others) / self.n_samples
             for j in range(k):
-                H[k, :, j] = (self.X.T * (-P[:, k] * P[:, j])) @ self.X / self.n_samples
+                H[k, :, j] = weighted_gram(self.X, -P[:, k] * P[:, j]) / self.n_samples
                 H[j, :, k] = H[k, :, j].T
         flat: FloatMatrix = H.reshape(c * d, c * d)
         flat[np.diag_indices_from(flat)] += self.l2

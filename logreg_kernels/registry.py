@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from logreg_kernels.contract import Array, Kernel, Objective
+from scipy.sparse import issparse
+
+from logreg_kernels.contract import Array, CSRMatrix, Kernel, Objective
 from logreg_kernels.fused_cpu import FusedCpu
 from logreg_kernels.fused_cuda import FusedCuda
 from logreg_kernels.numpy_kernel import NumpyKernel
 from logreg_kernels.torch_autograd import TorchAutograd
 from logreg_kernels.validation import check_dtype, check_l2, check_labels, check_matrix
+from logreg_kernels.validation_sparse import filled
 
 # A new kernel is one file and one entry here; tests, suites, tables and plots then have it.
 _KERNELS: tuple[Kernel, ...] = (NumpyKernel(), TorchAutograd(), FusedCpu(), FusedCuda())
@@ -35,7 +38,8 @@ def bind(
 
     Args:
         name: a key of `KERNELS`.
-        X: design matrix, shape (n, d); anything NumPy reads, or a torch tensor.
+        X: design matrix, shape (n, d); anything NumPy reads, a torch tensor, or sparse: any
+            format of SciPy, or torch's COO, CSR and CSC. Sparse X is never made dense.
         y: labels in {0, 1}, or in {0, ..., c - 1}, shape (n,).
         l2: penalty >= 0.
         device: "cpu", "cuda", "cuda:1", ... in torch's words.
@@ -43,7 +47,8 @@ def bind(
     Returns:
         An `Objective`. Transfer and compilation have happened when this returns.
     Raises:
-        ValueError: no such kernel, the kernel can't run here, or the data can't be fitted.
+        ValueError: no such kernel, the kernel can't run here or takes no sparse X, or the data
+            can't be fitted.
         TypeError: X or y does not hold real numbers.
     """
     if name not in KERNELS:
@@ -55,5 +60,15 @@ def bind(
     checked_dtype = check_dtype(dtype)
     penalty = check_l2(l2, checked_dtype)
     matrix = check_matrix(X, checked_dtype)
+    if issparse(matrix) and not kernel.takes_csr:
+        raise ValueError(_dense_only(name, matrix, device))
     labels = check_labels(y, matrix.shape[0])
     return kernel.bind(matrix, labels, l2=penalty, device=device, dtype=checked_dtype)
+
+
+def _dense_only(name: str, X: CSRMatrix, device: str) -> str:
+    """Why a kernel can't have sparse X, and which ones can."""
+    others = [k.name for k in _KERNELS if k.takes_csr and k.unavailable(device) is None]
+    n, d = X.shape
+    found = f"kernel {name!r} takes dense X only; got CSR ({n}, {d}), {filled(X)}"
+    return f"{found}: use {', '.join(others)} (or pass X.toarray())"

@@ -6,16 +6,19 @@ import time
 from dataclasses import dataclass
 
 import torch
+from scipy.sparse import issparse
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from logreg_kernels.contract import (
     Array,
     BindTimes,
+    CSRMatrix,
     DType,
     FloatMatrix,
     Labels,
     coefficient_shape,
 )
+from logreg_kernels.torch_csr import TorchCSR, place_csr
 from logreg_kernels.torch_data import TorchData
 from logreg_kernels.torch_devices import (
     TORCH_DTYPES,
@@ -32,23 +35,24 @@ from logreg_kernels.validation import check_models
 class TorchAutograd:
     """torch's own loss of the logits, and `backward()`: the baseline every fused kernel must beat.
 
-    BCE-with-logits for two classes, cross-entropy for more.
+    BCE-with-logits for two classes, cross-entropy for more. Of CSR a transpose is kept, too.
     """
 
     name: str = "torch-autograd"
+    takes_csr: bool = True
 
     def unavailable(self, device: str = "cpu") -> str | None:
         """None wherever torch finds the device."""
         return device_unavailable(device)
 
     def bind(
-        self, X: FloatMatrix, y: Labels, *, l2: float, device: str, dtype: DType
+        self, X: FloatMatrix | CSRMatrix, y: Labels, *, l2: float, device: str, dtype: DType
     ) -> TorchAutogradObjective:
         """Share the data with torch on a CPU; transfer it elsewhere."""
         start = time.perf_counter()
         shape = coefficient_shape(y, X.shape[1])
         # The loss of two classes takes its labels as numbers, that of more as indices.
-        X_placed = place(X, device)
+        X_placed = place_csr(X, device) if issparse(X) else place(X, device)
         y_placed = place(y.astype(dtype) if len(shape) == 1 else y, device)
         synchronize(device)
         return TorchAutogradObjective(
@@ -73,9 +77,11 @@ class TorchAutogradObjective(TorchData):
     softplus(-s z) takes as long; it is not what people write, and this is the baseline. Its
     cross_entropy, logsumexp(Z) - Z[y], and softmax(Z) - onehot(y) cancel in the same way.
 
-    Traffic: X is read twice, once forward and once backward: 2 n d itemsize bytes.
+    Traffic: X is read twice, once forward and once backward: 2 n d itemsize bytes, or of CSR and
+        of its transpose 2 nnz (itemsize + 4) + 4 (n + d) with int32 indices.
     """
 
+    X: torch.Tensor | TorchCSR
     y: torch.Tensor
 
     def value_and_grad(
@@ -123,19 +129,19 @@ class TorchAutogradObjective(TorchData):
         if c == 1:  # two classes: p_1 and the p_0 that has no coefficients
             Z = torch.cat([Z, torch.zeros_like(Z)], dim=1)
         P = torch.softmax(Z, dim=1)
-        H = self.X.new_empty((c, self.n_features, c, self.n_features))
+        H = P.new_empty((c, self.n_features, c, self.n_features))
         for k in range(c):
             # Not 1 - p_k, which may round to 0 where p_k (1 - p_k) does not.
             others = torch.cat([P[:, :k], P[:, k + 1 :]], dim=1).sum(dim=1)
-            H[k, :, k] = (self.X.T * (P[:, k] * others)) @ self.X / n
+            H[k, :, k] = _weighted_gram(self.X, P[:, k] * others) / n
             for j in range(k):
-                H[k, :, j] = (self.X.T * (-P[:, k] * P[:, j])) @ self.X / n
+                H[k, :, j] = _weighted_gram(self.X, -P[:, k] * P[:, j]) / n
                 H[j, :, k] = H[k, :, j].T
         H = H.reshape(c * self.n_features, -1)
         H.diagonal().add_(self.l2)
         return H
 
-    def _loss(self, w: torch.Tensor, X: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def _loss(self, w: torch.Tensor, X: torch.Tensor | TorchCSR, y: torch.Tensor) -> torch.Tensor:
         if len(self.coefficient_shape) == 1:
             loss = binary_cross_entropy_with_logits(X @ w, y)
         else:
@@ -146,3 +152,8 @@ class TorchAutogradObjective(TorchData):
     def _leaf(self, w: Array) -> torch.Tensor:
         # A new leaf on shared memory: its gradient belongs to this call alone.
         return self.checked(w).requires_grad_(True)
+
+
+def _weighted_gram(X: torch.Tensor | TorchCSR, weight: torch.Tensor) -> torch.Tensor:
+    """X^T diag(weight) X, shape (d, d), dense."""
+    return X.gram(weight) if isinstance(X, TorchCSR) else (X.T * weight) @ X

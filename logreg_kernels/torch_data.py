@@ -15,9 +15,9 @@ from logreg_kernels.validation import check_coefficients
 
 @dataclass(frozen=True, kw_only=True)
 class TorchData:
-    """X on its device, and how coefficients and rows get there."""
+    """X on its device, a tensor or what stands for one, and how coefficients and rows get there."""
 
-    X: torch.Tensor
+    X: Array
     l2: float
     device: str
     dtype: DType

@@ -7,7 +7,8 @@ from typing import Any, SupportsFloat
 import numpy as np
 from numpy.typing import NDArray
 
-from logreg_kernels.contract import Array, DType, FloatMatrix, Labels
+from logreg_kernels.contract import Array, CSRMatrix, DType, FloatMatrix, Labels
+from logreg_kernels.validation_sparse import check_csr, is_sparse
 
 DTYPES: tuple[DType, ...] = ("float32", "float64")
 _REAL_KINDS = "fiub"  # NumPy's letters for floats, integers with and without sign, booleans
@@ -39,18 +40,20 @@ def check_l2(l2: SupportsFloat | str | bytes, dtype: DType = "float64") -> float
     return value
 
 
-def check_matrix(X: Array, dtype: DType, name: str = "X") -> FloatMatrix:
-    """`X` as a finite, row-contiguous (n, d) array of `dtype`; copied only where it must be.
+def check_matrix(X: Array, dtype: DType, name: str = "X") -> FloatMatrix | CSRMatrix:
+    """`X` as a finite (n, d) array of `dtype`; copied only where it must be.
+
+    Sparse X becomes canonical CSR (see `check_csr`), and any other is row-contiguous.
 
     Args:
         name: what the messages call it.
     Raises:
-        TypeError: X is sparse, or its entries are not real numbers.
+        TypeError: its entries are not real numbers.
         ValueError: X is not 2-D, has no rows or columns, or holds NaN, inf or values
             beyond the range of `dtype`.
     """
-    if hasattr(X, "tocsr"):
-        raise TypeError(f"{name} is sparse, and no kernel here takes that yet: pass X.toarray()")
+    if is_sparse(X):
+        return check_csr(X, dtype, name)
     raw = _real_numbers(X, name)
     if raw.ndim != 2:
         raise ValueError(f"{name} must have shape (n, d); got {raw.shape}: use X.reshape(n, d)")

@@ -1,7 +1,8 @@
 """The contract: which kernels there are, and how they say that they can't run.
 
 The rest of it is in test_contract_values.py (what they compute), test_contract_calls.py (how they
-are called), test_contract_input.py (what they take and refuse) and test_contract_hessian.py.
+are called), test_contract_input.py (what they take and refuse), test_contract_csr.py (sparse X) and
+test_contract_hessian.py.
 """
 
 from __future__ import annotations

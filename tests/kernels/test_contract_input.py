@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse
 import torch
 from numpy.typing import NDArray
 from variants import Variant, bits, each_variant, read_only
@@ -157,9 +156,6 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = {
     ),
     "dates": ({"X": X.astype("M8[s]")}, TypeError, ("X must hold real numbers", "datetime64")),
     "complex": ({"X": X + 1j}, TypeError, ("X must hold real numbers", "complex128")),
-    "CSR": ({"X": scipy.sparse.csr_array(X)}, TypeError, ("sparse", "X.toarray()")),
-    "COO matrix": ({"X": scipy.sparse.coo_matrix(X)}, TypeError, ("sparse", "X.toarray()")),
-    "torch sparse": ({"X": torch.tensor(X).to_sparse()}, TypeError, ("Sparse", "to_dense")),
     "None": ({"X": None}, TypeError, ("X must hold real numbers", "object")),
     "y too short": ({"y": Y[:-1]}, ValueError, ("one label per row", "(12,)", "got (11,)", "pass")),
     "y is a column": ({"y": Y[:, None]}, ValueError, ("got (12, 1)", "y.ravel()")),

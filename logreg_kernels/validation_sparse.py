@@ -1,0 +1,122 @@
+"""Sparse design matrices: any format in, canonical CSR out, or one line why not."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import bsr_array, coo_array, csc_array, csr_array, issparse
+
+from logreg_kernels.contract import Array, CSRMatrix, DType
+
+_REAL_KINDS = "fiub"  # NumPy's letters for floats, integers with and without sign, booleans
+_LARGEST_INT32 = int(np.iinfo(np.int32).max)
+
+
+def is_sparse(X: Array) -> bool:
+    """Whether `X` is a sparse array, matrix or tensor, of SciPy or of torch."""
+    return issparse(X) or _torch_layout(X).startswith("sparse_")
+
+
+def check_csr(X: Array, dtype: DType, name: str = "X") -> CSRMatrix:
+    """`X` as a finite `scipy.sparse.csr_array` of `dtype`, (n, d), in canonical form.
+
+    In each row the column indices are sorted and no two are alike: duplicates are summed, as
+    `X.toarray()` does it. Zeros that are stored stay. Indices are int32 where they fit, which
+    halves what products read of them, and int64 else. X is never made dense, and never written
+    into; what is in that form already is shared, not copied.
+
+    Args:
+        X: sparse, as `is_sparse` says: any format of SciPy, or a torch tensor in COO, CSR or CSC.
+        name: what the messages call it.
+    Raises:
+        TypeError: its entries are not real numbers, or it is a torch tensor of another layout.
+        ValueError: X is not 2-D, has no rows or columns, its indices are not those of a matrix,
+            or it holds NaN, inf or values beyond the range of `dtype`.
+    """
+    if not issparse(X):
+        X = _from_torch(X, name)
+    kind = X.dtype.kind
+    if kind not in _REAL_KINDS:
+        raise TypeError(f"{name} must hold real numbers; got dtype {X.dtype}: encode it first")
+    if X.ndim != 2:
+        raise ValueError(f"{name} must have shape (n, d); got {X.shape}: use X.reshape(n, d)")
+    if 0 in X.shape:
+        raise ValueError(f"{name} must have at least one row and one column; got shape {X.shape}")
+    raw = _canonical(_checked_indices(X, name))
+    with np.errstate(over="ignore"):
+        data = raw.data.astype(dtype, copy=False)
+    _check_finite(data, raw, dtype, name)
+    fits = max(*raw.shape, raw.nnz) <= _LARGEST_INT32
+    index = np.int32 if fits else np.int64
+    parts = (data, raw.indices.astype(index, copy=False), raw.indptr.astype(index, copy=False))
+    matrix = csr_array(parts, shape=raw.shape)
+    matrix.has_canonical_format = True
+    return matrix
+
+
+def filled(X: CSRMatrix) -> str:
+    """How much of a CSR matrix is stored, in words: "0.2% filled"."""
+    n, d = X.shape
+    return f"{100 * X.nnz / n / d:.2g}% filled"
+
+
+def _checked_indices(X: Array, name: str) -> CSRMatrix:
+    """`X` as CSR; shared where it is CSR. Compiled code trusts indices: they are checked here."""
+    compressed = {"csr": csr_array, "csc": csc_array, "bsr": bsr_array}.get(X.format)
+    try:
+        if compressed is not None:
+            # A new object on the same memory: SciPy's check trims the arrays of the one it checks.
+            X = compressed((X.data, X.indices, X.indptr), shape=X.shape)
+            X.check_format(full_check=True)
+        # No format shares memory with what this makes of it, but for CSR itself.
+        return csr_array(X)
+    except (ValueError, IndexError) as error:
+        why = re.sub(r"\s+", " ", str(error)).rstrip(".")
+        raise ValueError(f"{name} is not a valid {X.format.upper()} matrix: {why}") from None
+
+
+def _canonical(X: CSRMatrix) -> CSRMatrix:
+    """`X` itself, or a copy with sorted indices and no duplicates."""
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
+
+
+def _check_finite(data: NDArray[Any], raw: CSRMatrix, dtype: DType, name: str) -> None:
+    """Raise ValueError, with row and column, unless all of `data`, made from `raw`, is finite."""
+    finite = np.isfinite(data)
+    if finite.all():
+        return
+    at = int(np.flatnonzero(~finite)[0])
+    row = int(np.searchsorted(raw.indptr, at, side="right")) - 1
+    where, found = f"{name}[{row}, {raw.indices[at]}]", raw.data[at]
+    if np.isfinite(found):
+        raise ValueError(f"{where} = {found!s} is beyond the range of {dtype}: scale {name}")
+    raise ValueError(f"{name} must be finite; {where} is {found!s}: drop or impute such rows")
+
+
+def _torch_layout(X: Array) -> str:
+    """A torch tensor's layout ("strided", "sparse_csr", ...); empty for anything else."""
+    return str(getattr(X, "layout", "")).removeprefix("torch.") if hasattr(X, "detach") else ""
+
+
+def _from_torch(X: Array, name: str) -> Any:
+    """A sparse torch tensor, wherever it lies, as SciPy's array of the same format."""
+    layout, shape = _torch_layout(X), tuple(X.shape)
+    X = X.detach().cpu()
+    if X.sparse_dim() != X.ndim:
+        raise TypeError(f"{name} has dense dimensions: pass X.to_dense()")
+    if layout == "sparse_coo":
+        X = X.coalesce()
+        return coo_array((X.values().numpy(), tuple(X.indices().numpy())), shape=shape)
+    if layout not in ("sparse_csr", "sparse_csc") or X.ndim != 2:
+        raise TypeError(f"{name} is {layout}, {X.ndim}-D, and not read: pass X.to_sparse_coo()")
+    if layout == "sparse_csr":
+        parts = (X.values().numpy(), X.col_indices().numpy(), X.crow_indices().numpy())
+        return csr_array(parts, shape=shape)
+    parts = (X.values().numpy(), X.row_indices().numpy(), X.ccol_indices().numpy())
+    return csc_array(parts, shape=shape)
