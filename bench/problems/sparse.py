@@ -29,8 +29,8 @@ def sparse(
         word j of d is drawn with probability p_j proportional to 1 / (1 + rank of j)       (Zipf)
         a document has a Poisson number of words, with a mean that fills `density` of X
         x_ij = (1 + log count_ij) (1 + log((1 + n) / (1 + documents with j))),   ||x_i|| = 1
-        P(y_i = 1) = sigmoid(z_i),  z_i = (x_i - mean x) . w of standard deviation 2, with a w that
-            is 0 in nine features of ten
+        P(y_i = 1) = sigmoid(x_i . w),  logits of mean 0 and standard deviation 2, with a w that is
+            0 in nine features of ten
 
     Some columns are nearly full and most nearly empty; those of words that no training document
     has are 0, and so are rows without a word.
@@ -67,10 +67,8 @@ def sparse(
     )
     idf = 1 + np.log((1 + n) / (1 + np.bincount(counts.indices, minlength=d)))
     X, X_test = (_weighted(part, idf) for part in (counts, counts_test))
-    w = rng.standard_normal(d) * (rng.random(d) < _INFORMATIVE)
-    z = X @ w
-    scale = _SIGNAL / (z.std() or 1.0)
-    y, y_test = (_labels(scale * (part @ w - z.mean()), rng) for part in (X, X_test))
+    w = _true_w(X, rng)
+    y, y_test = (_labels(part @ w, rng) for part in (X, X_test))
     name = f"sparse:n={n},d={d},density={density:g},seed={seed}"
     return Problem(name, X, y, l2, X_test=X_test, y_test=y_test)
 
@@ -104,6 +102,15 @@ def _weighted(counts: CSRMatrix, idf: NDArray[np.float64]) -> CSRMatrix:
     X.data = (1 + np.log(counts.data)) * idf[counts.indices]
     X.data /= np.sqrt(np.bincount(row, weights=X.data**2, minlength=counts.shape[0]))[row]
     return X
+
+
+def _true_w(X: CSRMatrix, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Sparse coefficients under which logits have mean 0, so that no intercept is missed."""
+    informative = rng.random(X.shape[1]) < _INFORMATIVE
+    w = rng.standard_normal(X.shape[1]) * informative
+    mean = X.mean(axis=0) * informative
+    w -= (mean @ w) / (mean @ mean or 1.0) * mean
+    return np.asarray(w * (_SIGNAL / ((X @ w).std() or 1.0)))
 
 
 def _labels(logits: NDArray[np.float64], rng: np.random.Generator) -> Labels:
