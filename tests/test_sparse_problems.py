@@ -30,6 +30,7 @@ from bench.records import RecordStore
 from bench.score.certificate import certify
 from bench.score.coordinates import coordinates
 from bench.score.hessian_size import forms_hessian, too_large_to_form
+from bench.score.newton_cg import newton_cg_step
 from bench.score.optimum import contradiction, exact_sum_value, solve
 from bench.score.optimum_cache import load_or_solve
 from bench.score.quality import quality
@@ -361,6 +362,25 @@ def test_steps_by_products_find_what_steps_by_the_hessian_find(
     assert "strong convexity" in found.reason
     assert abs(found.f - expected.f) <= found.gap_bound + expected.gap_bound + 1e-15
     assert found.gap_bound <= 1e-13
+
+
+def test_a_step_by_products_is_that_of_conjugate_gradients() -> None:
+    # With k different eigenvalues they are done after k products; steepest descent never is.
+    eigenvalues = np.repeat([1e-4, 1e-2, 0.3, 2.0], 5)
+    V = np.linalg.qr(np.random.default_rng(0).standard_normal((20, 20)))[0]
+    H = (V * eigenvalues) @ V.T
+    grad = 1e-10 * np.random.default_rng(1).standard_normal(20)
+    products = 0
+
+    def product(v: np.ndarray) -> np.ndarray:
+        nonlocal products
+        products += 1
+        return H @ v
+
+    step, decrement = newton_cg_step(product, grad)
+    assert products <= 4
+    assert np.linalg.norm(H @ step - grad) <= np.sqrt(np.linalg.norm(grad)) * np.linalg.norm(grad)
+    assert decrement == pytest.approx(float(grad @ np.linalg.solve(H, grad)), rel=1e-3)
 
 
 def test_a_bound_on_the_gap_holds_away_from_the_optimum() -> None:
