@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from scipy.sparse import issparse
+from scipy.sparse import csr_array
 
-from logreg_kernels.contract import Array, CSRMatrix, Kernel, Objective
+from logreg_kernels.contract import Array, CSRMatrix, FloatMatrix, Kernel, Objective
 from logreg_kernels.fused_cpu import FusedCpu
 from logreg_kernels.fused_cuda import FusedCuda
 from logreg_kernels.numpy_kernel import NumpyKernel
@@ -60,15 +60,19 @@ def bind(
     checked_dtype = check_dtype(dtype)
     penalty = check_l2(l2, checked_dtype)
     matrix = check_matrix(X, checked_dtype)
-    if issparse(matrix) and not kernel.takes_csr:
-        raise ValueError(_dense_only(name, matrix, device))
+    if (refused := why_not_sparse(name, matrix, device)) is not None:
+        raise ValueError(f"kernel {name!r} {refused}")
     labels = check_labels(y, matrix.shape[0])
     return kernel.bind(matrix, labels, l2=penalty, device=device, dtype=checked_dtype)
 
 
-def _dense_only(name: str, X: CSRMatrix, device: str) -> str:
-    """Why a kernel can't have sparse X, and which ones can."""
+def why_not_sparse(name: str, X: FloatMatrix | CSRMatrix, device: str = "cpu") -> str | None:
+    """None if a kernel takes this X; where X is sparse and it doesn't, that, and which ones do."""
+    if not isinstance(X, csr_array) or KERNELS[name].takes_csr:
+        return None
     others = [k.name for k in _KERNELS if k.takes_csr and k.unavailable(device) is None]
     n, d = X.shape
-    found = f"kernel {name!r} takes dense X only; got CSR ({n}, {d}), {filled(X)}"
-    return f"{found}: use {', '.join(others)} (or pass X.toarray())"
+    return (
+        f"takes dense X only; got CSR ({n}, {d}), {filled(X)}: "
+        f"use {', '.join(others)} (or pass X.toarray())"
+    )

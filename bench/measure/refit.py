@@ -13,6 +13,7 @@ from bench.measure.quiet import no_garbage_collection
 from bench.measure.recorder import Budget, Trace
 from bench.optimizers import Fit, RefitSolver, Stop
 from bench.problems import Problem
+from logreg_kernels.validation import check_dtype, check_matrix
 
 # Every budget up to this one, then budgets 1/8 apart: a time to target is over by at most an
 # eighth, and all fits together take about nine times the longest.
@@ -33,10 +34,10 @@ def run_refits(
         budget: of a single fit. Passes are held to where the solver counts them, and bound the
             iterations of one that doesn't.
     """
-    X, y = np.ascontiguousarray(problem.X, dtype=dtype), problem.y
     fits: list[tuple[float, Fit]] = []
     stop, message = Stop.BUDGET.value, ""
     try:
+        X, y = check_matrix(problem.X, check_dtype(dtype)), problem.y
         solver.fit(X, y, l2=problem.l2, max_iter=1, seed=seed)
         for max_iter in _budgets(budget):
             with no_garbage_collection():

@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from logreg_kernels.contract import CSRMatrix
 
 Vector = NDArray[np.floating[Any]]
 Matrix = NDArray[np.floating[Any]]
@@ -16,22 +19,24 @@ def unit_roundoff(dtype: str) -> float:
     return float(np.finfo(dtype).eps) / 2
 
 
-def logit_error(X: Matrix, w: Vector, u: float) -> Vector:
+def logit_error(X: Matrix | CSRMatrix, w: Vector, u: float) -> Vector:
     """Bound on the error of each computed logit, shape (n,), or (n, c) for W (c, d).
 
         |z^_i - z_i| <= gamma_{d+1} sum_j |x_ij w_j|,   gamma_k = k u / (1 - k u)
 
+    For sparse X, d is the largest number of entries in a row: adding zeros does not round.
     One more than d operations, so that an X that was itself rounded to the dtype is covered; for
     softmax three more, as logits are taken relative to that of the label.
 
     Source: Higham (2002), Accuracy and Stability of Numerical Algorithms, eq. (3.5).
     """
-    operations = X.shape[1] + (1 if w.ndim == 1 else 4)
-    return np.asarray(gamma(operations, u) * (np.abs(X) @ np.abs(w).T))
+    terms = int(np.diff(X.indptr).max()) if isinstance(X, csr_array) else X.shape[1]
+    operations = terms + (1 if w.ndim == 1 else 4)
+    return np.asarray(gamma(operations, u) * (abs(X) @ np.abs(w).T))
 
 
 def gradient_error(
-    X: Matrix, w: Vector, l2: float, u: float, *, sum_growth: float | None = None
+    X: Matrix | CSRMatrix, w: Vector, l2: float, u: float, *, sum_growth: float | None = None
 ) -> Vector:
     """Bound on the error of each entry of a computed gradient, of w's shape.
 
@@ -55,10 +60,10 @@ def gradient_error(
         per_row = z_error / 4 + 8 * u + s
     else:
         per_row = z_error.max(axis=1) / 2 + (w.shape[0] + 8) * u + s
-    return np.asarray(per_row @ np.abs(X) / n + 4 * u * l2 * np.abs(w))
+    return np.asarray(per_row @ abs(X) / n + 4 * u * l2 * np.abs(w))
 
 
-def value_error(X: Matrix, w: Vector, l2: float, nll: Vector, u: float) -> float:
+def value_error(X: Matrix | CSRMatrix, w: Vector, l2: float, nll: Vector, u: float) -> float:
     """Bound on the error of f as `value_batch` of the reference computes it at w.
 
         |f^ - f| <= 1/n sum_i [min(1, nll_i) e_i + (c + 32 + log2 n) u nll_i]

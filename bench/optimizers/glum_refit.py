@@ -32,6 +32,7 @@ class GlumRefit:
     """
 
     library: ClassVar[str] = "glum"
+    takes_csr: ClassVar[bool] = True
 
     solver: Literal["lbfgs", "irls"] = "irls"
     tol: float = 1e-10
@@ -39,6 +40,11 @@ class GlumRefit:
     def __post_init__(self) -> None:
         if self.tol < 0:
             raise ValueError(f"tol must not be negative; got {self.tol:g}")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What it forms for itself: see `RefitSolver`."""
+        return ("hessian",) if self.solver == "irls" else ()
 
     def unavailable(self, *, l2: float, n_classes: int, dtype: str) -> str | None:
         """None, or why glum can't minimise such an objective here."""

@@ -76,7 +76,11 @@ class RefitSolver(Protocol):
     """
 
     library: ClassVar[str]
-    """The distribution whose loss it runs on: what tables show where others name a kernel."""
+    """The distribution whose loss it runs on: what tables show where others name a kernel.
+
+    Two more attributes are optional: `takes_csr = True` where `fit` takes X as CSR, too, and
+    `needs` with "hessian" in it where it forms one, so that it is not run where none would fit.
+    """
 
     def unavailable(self, *, l2: float, n_classes: int, dtype: str) -> str | None:
         """None if it can minimise such an objective here, else the reason in words."""
@@ -85,7 +89,7 @@ class RefitSolver(Protocol):
         """Minimise the same f as the kernels, from w = 0, for at most `max_iter` iterations.
 
         Args:
-            X: design matrix, shape (n, d), row-contiguous, of the run's dtype.
+            X: design matrix, shape (n, d), of the run's dtype; row-contiguous, or CSR.
             y: labels 0 ... c - 1, shape (n,), integers.
             l2: penalty of f = mean NLL + l2/2 ||w||^2; there is no intercept.
             seed: of whatever is random in it.

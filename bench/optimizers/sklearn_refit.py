@@ -45,6 +45,7 @@ class SklearnRefit:
     """
 
     library: ClassVar[str] = "scikit-learn"
+    takes_csr: ClassVar[bool] = True
 
     solver: Literal["lbfgs", "newton-cg", "newton-cholesky", "liblinear", "sag", "saga"] = "lbfgs"
     tol: float = 1e-10
@@ -52,6 +53,11 @@ class SklearnRefit:
     def __post_init__(self) -> None:
         if self.tol < 0:
             raise ValueError(f"tol must not be negative; got {self.tol:g}")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What it forms for itself: see `RefitSolver`."""
+        return ("hessian",) if self.solver == "newton-cholesky" else ()
 
     def unavailable(self, *, l2: float, n_classes: int, dtype: str) -> str | None:
         """None, or why this solver can't minimise such an objective."""

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, issparse
 
 from bench.optimizers.peer_library import not_installed
 from bench.optimizers.protocol import Fit
@@ -37,6 +38,7 @@ class SnapMLRefit:
     """
 
     library: ClassVar[str] = "snapml"
+    takes_csr: ClassVar[bool] = True
 
     dual: bool = False
     tol: float = 1e-9
@@ -68,7 +70,7 @@ class SnapMLRefit:
             n_jobs=self.n_jobs,
             random_state=seed,
         )
-        model.fit(X, y)
+        model.fit(csr_matrix(X) if issparse(X) else X, y)  # it does not know SciPy's csr_array
         iterations = int(model.n_iter_)
         return Fit(w=model.coef_[0], iterations=iterations, converged=iterations < max_iter)
 

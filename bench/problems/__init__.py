@@ -13,6 +13,7 @@ from bench.problems.digits import digits, digits10
 from bench.problems.file import file
 from bench.problems.iris import iris, iris3
 from bench.problems.problem import Problem
+from bench.problems.sparse import sparse
 from bench.problems.synthetic import synthetic
 from bench.problems.wine import wine
 
@@ -28,6 +29,7 @@ PROBLEMS: Mapping[str, Callable[..., Problem]] = MappingProxyType(
         "digits": digits,
         "digits10": digits10,
         "synthetic": synthetic,
+        "sparse": sparse,
         "file": file,
     }
 )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from logreg_kernels.contract import coefficient_shape
+from bench.problems.frozen import content, frozen
+from logreg_kernels.contract import CSRMatrix, coefficient_shape
 from logreg_kernels.validation import check_l2, check_label_values, check_labels, check_matrix
 
 Matrix = NDArray[np.float64]
@@ -25,7 +25,8 @@ class Problem:
 
     Args:
         name: the spec it was loaded by, or any name of the user's.
-        X: design matrix, (n, d).  y: labels in {0, 1}, or in {0, ..., c - 1}, (n,).
+        X: design matrix, (n, d); a sparse one, in any format, is kept as CSR.
+        y: labels in {0, 1}, or in {0, ..., c - 1}, (n,).
         l2: penalty >= 0.
         X_test, y_test: an optional test split, (m, d) and (m,).
     Raises:
@@ -33,27 +34,27 @@ class Problem:
     """
 
     name: str
-    X: Matrix
+    X: Matrix | CSRMatrix
     y: Labels
     l2: float = 0.0
-    X_test: Matrix | None = field(default=None, kw_only=True)
+    X_test: Matrix | CSRMatrix | None = field(default=None, kw_only=True)
     y_test: Labels | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         X = check_matrix(self.X, "float64")
-        self._freeze("X", X)
-        self._freeze("y", check_labels(self.y, X.shape[0]))
-        object.__setattr__(self, "l2", check_l2(self.l2))
+        self._set("X", frozen(X, self.X))
+        self._set("y", frozen(check_labels(self.y, X.shape[0]), self.y))
+        self._set("l2", check_l2(self.l2))
         if (self.X_test is None) != (self.y_test is None):
             raise ValueError("a test split needs both X_test and y_test")
         if self.X_test is not None and self.y_test is not None:
             X_test = check_matrix(self.X_test, "float64", name="X_test")
             if X_test.shape[1] != X.shape[1]:
                 raise ValueError(f"X_test has {X_test.shape[1]} columns, X has {X.shape[1]}")
-            self._freeze("X_test", X_test)
+            self._set("X_test", frozen(X_test, self.X_test))
             # A test split may be of one class: it is only scored on.
-            y_test = check_label_values(self.y_test, len(X_test), "y_test", self.n_classes)
-            self._freeze("y_test", y_test)
+            y_test = check_label_values(self.y_test, X_test.shape[0], "y_test", self.n_classes)
+            self._set("y_test", frozen(y_test, self.y_test))
 
     @property
     def n_samples(self) -> int:
@@ -80,18 +81,10 @@ class Problem:
         """sha256 over everything that determines the optimum and the scores."""
         digest = hashlib.sha256()
         for array in (self.X, self.y, self.X_test, self.y_test):
-            if array is None:
-                digest.update(b"none;")
-            else:
-                digest.update(f"{array.dtype.str}{array.shape};".encode())
-                digest.update(np.ascontiguousarray(array).data)
+            for part in content(array):
+                digest.update(part)
         digest.update(f"l2={self.l2!r};classes={self.n_classes}".encode())
         return digest.hexdigest()
 
-    def _freeze(self, name: str, array: NDArray[Any]) -> None:
-        # The fingerprint must stay true: memory that the caller could still write is copied.
-        theirs = getattr(self, name)
-        shared = isinstance(theirs, np.ndarray) and np.may_share_memory(array, theirs)
-        frozen = array.copy() if shared and theirs.flags.writeable else array.view()
-        frozen.flags.writeable = False
-        object.__setattr__(self, name, frozen)
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)  # a frozen dataclass, on its way to being one

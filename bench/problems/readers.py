@@ -9,17 +9,20 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from sklearn.datasets import load_svmlight_file
 
 from bench.errors import InputError
 
 XAndLabels: TypeAlias = tuple[Any, NDArray[Any]]
 
-_MOST_BYTES = 1 << 40  # a dense X beyond a terabyte is a mistake in the file, not data
+_MOST_COLUMNS = 10**8  # beyond it is a mistake in the file, not data
+_CSR = ("data", "indices", "indptr", "shape")
 
 
 def read(path: Path, target: str) -> XAndLabels:
-    """X (n, d) and labels (n,) of a CSV, TSV, Parquet, NPZ or svmlight file.
+    """X (n, d) and labels (n,) of a CSV, TSV, Parquet, NPZ or svmlight file; X of the last, and
+    of an NPZ file with the arrays of a CSR matrix, is sparse.
 
     Args:
         path: its suffix says what it is.
@@ -104,9 +107,26 @@ def _arrays(path: Path) -> XAndLabels:
     arrays = _or_unreadable(load, "is not an NPZ file of plain numbers that NumPy can read")
     if arrays is None:
         raise ValueError("holds one plain array: it needs arrays X and y, see numpy.savez")
+    if set(_CSR) <= set(arrays):
+        return _csr(arrays)
     if not {"X", "y"} <= set(arrays):
         raise ValueError(f"needs arrays X and y; found {', '.join(arrays) or 'none'}")
     return arrays["X"], arrays["y"]
+
+
+def _csr(arrays: dict[str, NDArray[Any]]) -> XAndLabels:
+    """The arrays of `scipy.sparse.save_npz`, with labels beside them, which it does not write."""
+    if "y" not in arrays:
+        parts = ", ".join(f"{part}=X.{part}" for part in _CSR)
+        raise ValueError(f"holds a sparse X without labels: use numpy.savez(path, y=y, {parts})")
+    if "format" in arrays and arrays["format"].item() not in (b"csr", "csr"):
+        raise ValueError("holds a sparse X in another format than CSR: save X.tocsr()")
+    try:
+        n, d = (int(size) for size in arrays["shape"])
+        X = csr_array(tuple(arrays[part] for part in _CSR[:3]), shape=(n, d))
+    except (ValueError, TypeError):
+        raise ValueError(f"{', '.join(_CSR)} are not those of a CSR matrix") from None
+    return X, arrays["y"]
 
 
 def _svmlight(path: Path) -> XAndLabels:
@@ -117,11 +137,9 @@ def _svmlight(path: Path) -> XAndLabels:
     n, d = X.shape
     if n == 0:
         raise ValueError("is empty: svmlight needs rows of `label index:value`")
-    if n * d * 8 > _MOST_BYTES:
-        raise ValueError(
-            f"{n} rows by {d} columns do not fit into memory as a dense X: check the indices"
-        )
-    return X.toarray(), labels
+    if d > _MOST_COLUMNS:
+        raise ValueError(f"{d} columns are more than can be fitted here: check the indices")
+    return csr_array(X), labels
 
 
 def _or_unreadable(load: Callable[[], Any], message: str) -> Any:

@@ -12,6 +12,8 @@ from bench.measure.reference import reference_objective
 from bench.measure.rounding import gamma, gradient_error, logit_error, unit_roundoff
 from bench.problems import Problem
 from bench.score.coordinates import Coordinates, coordinates
+from bench.score.hessian_size import forms_hessian
+from logreg_kernels.numpy_products import weighted_gram
 
 Vector = NDArray[np.floating[Any]]
 Matrix = NDArray[np.floating[Any]]
@@ -52,7 +54,8 @@ def certify(problem: Problem, w: Vector) -> Certificate:
     Hessian: the computed ones, widened by all that rounding may have done to them.
 
     At l2 = 0, (2) holds on the subspace of `coordinates`: f is constant along the rest, so that
-    a minimiser there is one everywhere, and H is looked at on the subspace alone.
+    a minimiser there is one everywhere, and H is looked at on the subspace alone. Where H is too
+    large to be formed, (1) is all there is.
 
     Returns:
         The smaller of the bounds that hold.
@@ -73,6 +76,9 @@ def certify(problem: Problem, w: Vector) -> Certificate:
     if problem.l2 > 0:
         bound = grad_norm**2 / (2 * problem.l2)
         proof = f"strong convexity: ||grad|| <= {grad_norm:.1e}, l2 = {problem.l2:g}"
+    if not forms_hessian(problem):
+        why = "H too large to be formed"
+        return Certificate(bound, proof or why)
     lambda_min = _lambda_min_bound(problem, w, f.hessian(w), basis)
     if lambda_min > 0:
         longest = float(np.sqrt((problem.X**2).sum(axis=1).max())) * (1 + 1e-12)
@@ -109,7 +115,7 @@ def _lambda_min_bound(problem: Problem, w: Vector, H: Matrix, basis: Coordinates
     negative, so that ||E||_F is at most that of their sum: a d x d matrix of weights 2.
     """
     X, n = problem.X, problem.n_samples
-    size_x = np.abs(X)
+    size_x = abs(X)
     z_error = logit_error(X, w, _U).reshape(n, -1).max(axis=1)
     if w.ndim == 1:
         tail = np.exp(-np.abs(X @ w))
@@ -117,7 +123,7 @@ def _lambda_min_bound(problem: Problem, w: Vector, H: Matrix, basis: Coordinates
     else:
         weight, change, operations = np.full(n, 2.0), np.expm1(4 * z_error), w.shape[0] + 8
     relative = change + operations * _U + gamma(n + 2, _U)
-    E = float(np.linalg.norm((size_x.T * (weight * relative)) @ size_x / n))
+    E = float(np.linalg.norm(weighted_gram(size_x, weight * relative) / n))
     E += 2 * _U * problem.l2
     reduced = basis.reduce_hessian(H)
     eigenvalues = np.linalg.eigvalsh(reduced)

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import helmert
+from scipy.sparse import csr_array
 
 from bench.problems import Problem
+from logreg_kernels.contract import CSRMatrix
 
 Vector = NDArray[np.floating[Any]]
 Matrix = NDArray[np.floating[Any]]
@@ -91,4 +93,11 @@ def coordinates(problem: Problem) -> Coordinates:
     if problem.l2 > 0:
         return Coordinates(np.ones(problem.n_features, dtype=bool), None, shape)
     classes = helmert(shape[0]) if len(shape) > 1 else None
-    return Coordinates((problem.X != 0).any(axis=0), classes, shape)
+    return Coordinates(_not_blank(problem.X), classes, shape)
+
+
+def _not_blank(X: Matrix | CSRMatrix) -> NDArray[np.bool_]:
+    """Which columns hold anything but zeros, shape (d,); a sparse X may store some of them."""
+    if isinstance(X, csr_array):
+        return np.bincount(X.indices[X.data != 0], minlength=X.shape[1]) > 0
+    return np.asarray((X != 0).any(axis=0))

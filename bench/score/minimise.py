@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from bench.measure.reference import reference_objective
 from bench.measure.rounding import unit_roundoff
 from bench.problems import Problem
 from bench.score.coordinates import coordinates
+from bench.score.hessian_size import forms_hessian
+from bench.score.newton_cg import newton_cg_step
 
 Vector = NDArray[np.floating[Any]]
 Matrix = NDArray[np.floating[Any]]
@@ -32,10 +35,13 @@ def minimise(problem: Problem) -> Vector:
     is returned. At l2 = 0 a w with f(w) < log(2) / n is returned at once: no nll_i is above log 2,
     so every label has p > 1/2, w separates the classes, and f falls to 0 without an optimum.
 
+    Where the Hessian is too large to be formed, its equations are solved by its products.
+
     Source: Boyd and Vandenberghe (2004), Convex Optimization, algorithm 9.5.
     """
     f = reference_objective(problem)
     basis = coordinates(problem)
+    with_hessian = forms_hessian(problem)
     w = np.zeros(basis.shape)
     if basis.size == 0:
         return w
@@ -53,7 +59,10 @@ def minimise(problem: Problem) -> Vector:
             best_w, best_norm = w, norm
         if norm == 0.0 or stalled >= 3:
             break
-        step, decrement = _newton_step(basis.reduce_hessian(f.hessian(w)), reduced)
+        if with_hessian:
+            step, decrement = _newton_step(basis.reduce_hessian(f.hessian(w)), reduced)
+        else:  # l2 > 0, and then the coordinates are those of w
+            step, decrement = newton_cg_step(partial(_product, f, w), reduced)
         if not math.isfinite(decrement):
             break
         direction = basis.expand(step)
@@ -67,6 +76,11 @@ def minimise(problem: Problem) -> Vector:
         if problem.l2 == 0.0 and value < 0.9 * math.log(2) / problem.n_samples:
             return w
     return best_w
+
+
+def _product(f: Any, w: Vector, v: Vector) -> Vector:
+    """H(w) v, with v and the result flat."""
+    return np.asarray(f.hvp(w, v.reshape(w.shape))).ravel()
 
 
 def _newton_step(H: Matrix, grad: Vector) -> tuple[Vector, float]:

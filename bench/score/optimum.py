@@ -13,13 +13,13 @@ from bench.measure.reference import reference_objective
 from bench.measure.rounding import unit_roundoff
 from bench.problems import Problem
 from bench.score.certificate import certify
+from bench.score.hessian_size import unknown_without_hessian
 from bench.score.minimise import minimise
 from bench.score.separability import Separation, find_separation, prove_separable
 
 Vector = NDArray[np.floating[Any]]
 
 _U = unit_roundoff("float64")
-_MAX_COEFFICIENTS = 8_000  # a Hessian of 0.5 GB, and one minute of factorisation on two cores
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,8 @@ def solve(problem: Problem) -> Optimum:
     For l2 > 0 f is strongly convex and an optimum exists. For l2 = 0 the classes are checked
     for separability where no proof of an optimum is found: separable data have none.
     """
-    size = math.prod(problem.coefficient_shape)
-    if size > _MAX_COEFFICIENTS:
-        return _unknown(
-            problem,
-            np.zeros(problem.coefficient_shape),
-            f"{size} coefficients are more than Newton's method is used for here "
-            f"({_MAX_COEFFICIENTS})",
-        )
+    if (why_not := unknown_without_hessian(problem)) is not None:
+        return _unknown(problem, np.zeros(problem.coefficient_shape), why_not)
     w = minimise(problem)
     if problem.l2 == 0.0 and (separation := prove_separable(problem, w)) is not None:
         return no_optimum(separation)

@@ -107,28 +107,28 @@ def _margins(problem: Problem, w: Vector) -> tuple[Vector, Vector]:
     """All margins, and the sums of the absolute values of their products, flat."""
     if w.ndim == 1:
         margins = (2 * problem.y - 1) * (problem.X @ w)
-        return margins, np.abs(problem.X) @ np.abs(w)
+        return margins, abs(problem.X) @ np.abs(w)
     all_margins, all_spreads = [], []
     for label in range(problem.n_classes):
         X = problem.X[problem.y == label]
         ahead = np.delete(w[label] - w, label, axis=0)
         all_margins.append((X @ ahead.T).ravel())
-        all_spreads.append((np.abs(X) @ np.abs(ahead).T).ravel())
+        all_spreads.append((abs(X) @ np.abs(ahead).T).ravel())
     return np.concatenate(all_margins), np.concatenate(all_spreads)
 
 
 def _margin_rows(problem: Problem) -> csr_array | None:
     """A with one row a margin: margins = A w.ravel(); None where it would be too large."""
     n, d = problem.X.shape
-    if problem.n_classes == 2:
-        if problem.X.size > _MOST_NONZEROS:
-            return None
-        return csr_array((2 * problem.y - 1)[:, None] * problem.X)
     c = problem.n_classes
-    if 2 * np.count_nonzero(problem.X) * (c - 1) > _MOST_NONZEROS:
+    nonzeros = problem.X.nnz if isinstance(problem.X, csr_array) else np.count_nonzero(problem.X)
+    if nonzeros * (1 if c == 2 else 2 * (c - 1)) > _MOST_NONZEROS:
         return None
-    row, column = np.nonzero(problem.X)
-    entry, label = problem.X[row, column], problem.y[row]
+    X = coo_array(problem.X)
+    row, column = (at.astype(np.intp) for at in X.coords)
+    entry, label = X.data, problem.y[row]
+    if c == 2:
+        return csr_array(coo_array(((2 * label - 1) * entry, (row, column)), shape=(n, d)))
     parts = []
     for wrong in range(c):
         on = label != wrong

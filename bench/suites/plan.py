@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import torch
+from scipy.sparse import issparse
 
 from bench import specs
 from bench.errors import InputError
@@ -23,8 +24,10 @@ from bench.measure.refit import run_refits
 from bench.optimizers import OPTIMIZERS, Optimizer, RefitSolver, is_refit, make_optimizer
 from bench.problems import Problem, load_problem
 from bench.records import SCHEMA_VERSION, digest
+from bench.score.hessian_size import too_large_to_form
 from bench.suites.definitions import Suite
 from logreg_kernels import KERNELS
+from logreg_kernels.registry import why_not_sparse
 from logreg_kernels.validation import check_dtype
 
 
@@ -129,7 +132,7 @@ def expand(suite: Suite) -> tuple[list[KernelCell], list[RunCell]]:
         for seed in range(suite.seeds)
         for problem in problems
         for dtype in dict.fromkeys(suite.dtypes)
-        for group in _side_by_side(optimizers, places, problem, dtype, suite)
+        for group in _side_by_side(optimizers, _of(problem, places), problem, dtype, suite)
         for name, optimizer, kernel, device, reason in group
         if reason is None or (seed, repetition) == (0, 0)
     ]
@@ -137,8 +140,9 @@ def expand(suite: Suite) -> tuple[list[KernelCell], list[RunCell]]:
     if suite.kernel_samples:
         for problem in problems:
             for dtype in dict.fromkeys(suite.dtypes):
-                for device in dict.fromkeys(device for _, device, _ in places):
-                    able = tuple(k for k, d, reason in places if d == device and reason is None)
+                here = _of(problem, places)
+                for device in dict.fromkeys(device for _, device, _ in here):
+                    able = tuple(k for k, d, reason in here if d == device and reason is None)
                     if able:
                         timings.append(
                             KernelCell(problem, able, device, dtype, suite.kernel_samples)
@@ -210,6 +214,16 @@ def _places(suite: Suite) -> list[tuple[str, str, str | None]]:
     return places
 
 
+def _of(
+    problem: Problem, places: Sequence[tuple[str, str, str | None]]
+) -> list[tuple[str, str, str | None]]:
+    """The same places, with a reason also where the kernel can't take this problem's X."""
+    return [
+        (kernel, device, reason or why_not_sparse(kernel, problem.X, device))
+        for kernel, device, reason in places
+    ]
+
+
 _T = TypeVar("_T")
 
 
@@ -245,7 +259,7 @@ def _side_by_side(
     """
     for kernel, device, reason in places:
         yield [
-            (name, optimizer, kernel, device, reason)
+            (name, optimizer, kernel, device, reason or _too_large(optimizer, problem))
             for name, optimizer in optimizers.items()
             if not is_refit(optimizer)
         ]
@@ -253,10 +267,18 @@ def _side_by_side(
     for name, solver in optimizers.items():
         if is_refit(solver):
             reason = solver.unavailable(l2=problem.l2, n_classes=problem.n_classes, dtype=dtype)
+            if issparse(problem.X) and not getattr(solver, "takes_csr", False):
+                reason = reason or f"{solver.library} is given dense X only, and X is sparse"
+            reason = reason or _too_large(solver, problem)
             if suite.devices and "cpu" not in suite.devices:
                 reason = f"{solver.library} computes on the CPU only"
             own.append((name, solver, solver.library, "cpu", reason))
     yield own
+
+
+def _too_large(optimizer: Optimizer | RefitSolver, problem: Problem) -> str | None:
+    """None, or why its Hessian would not fit into memory."""
+    return too_large_to_form(problem) if "hessian" in getattr(optimizer, "needs", ()) else None
 
 
 def _check(suite: Suite) -> None:

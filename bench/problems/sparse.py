@@ -1,0 +1,118 @@
+"""Sparse problems of any size that look like text."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.sparse import coo_array
+from scipy.special import expit
+
+from bench.problems.problem import Labels, Problem
+from logreg_kernels.contract import CSRMatrix
+
+_MOST_BYTES = 1 << 38
+_MOST_FILLED = 0.2
+_SIGNAL = 2.0  # standard deviation of the true logits: neither a coin toss nor separable by them
+_INFORMATIVE = 0.1  # of the features
+
+
+def sparse(
+    n: int = 5_000,
+    d: int = 20_000,
+    density: float = 0.002,
+    seed: int = 0,
+    l2: float = 1e-4,
+) -> Problem:
+    """Documents of random words as tf-idf in CSR, with labels from a sparse logistic model.
+
+        word j of d is drawn with probability p_j proportional to 1 / (1 + rank of j)       (Zipf)
+        a document has a Poisson number of words, with a mean that fills `density` of X
+        x_ij = (1 + log count_ij) (1 + log((1 + n) / (1 + documents with j))),   ||x_i|| = 1
+        P(y_i = 1) = sigmoid(x_i . w),  logits of mean 0 and standard deviation 2, with a w that is
+            0 in nine features of ten
+
+    Some columns are nearly full and most nearly empty; those of words that no training document
+    has are 0, and so are rows without a word.
+
+    Args:
+        n: training rows; n // 4 test rows are drawn from the same model.
+        d: features.
+        density: fraction of entries that are not 0, on average, in (0, 0.2].
+        seed: of numpy.random.default_rng.
+        l2: penalty >= 0.
+    Raises:
+        ValueError: a parameter is out of range.
+    Source: Zipf (1949), Human Behavior and the Principle of Least Effort; weights: Manning,
+        Raghavan and Schuetze (2008), Introduction to Information Retrieval, section 6.4, with
+        scikit-learn's smooth idf.
+    """
+    if n < 2 or d < 1:
+        raise ValueError(f"needs n >= 2 and d >= 1; got n={n}, d={d}")
+    if not 0 < density <= _MOST_FILLED:
+        raise ValueError(
+            f"density must be in (0, {_MOST_FILLED:g}]; got {density:g}: "
+            "for dense data there is `synthetic`"
+        )
+    if 8 * (n * d * density * 4 + d) > _MOST_BYTES:
+        raise ValueError(f"X of {n:.3g} x {d:.3g} is too large for memory: use a lower n or d")
+    if seed < 0:
+        raise ValueError(f"seed must be >= 0; got {seed}")
+    rng = np.random.default_rng(seed)
+    popularity = 1.0 / (1 + rng.permutation(d))
+    popularity /= popularity.sum()
+    length = _mean_length(popularity, density * d)
+    counts, counts_test = (
+        _documents(rows, popularity, length, rng) for rows in (n, max(1, n // 4))
+    )
+    idf = 1 + np.log((1 + n) / (1 + np.bincount(counts.indices, minlength=d)))
+    X, X_test = (_weighted(part, idf) for part in (counts, counts_test))
+    w = _true_w(X, rng)
+    y, y_test = (_labels(part @ w, rng) for part in (X, X_test))
+    name = f"sparse:n={n},d={d},density={density:g},seed={seed}"
+    return Problem(name, X, y, l2, X_test=X_test, y_test=y_test)
+
+
+def _mean_length(popularity: NDArray[np.float64], words: float) -> float:
+    """The mean of a Poisson number of draws that leaves `words` different ones, on average."""
+
+    def excess(log_length: float) -> float:
+        return float(-np.expm1(-np.exp(log_length) * popularity).sum()) - words
+
+    return float(np.exp(brentq(excess, np.log(words) - 1, np.log(words) + 60)))
+
+
+def _documents(
+    n: int, popularity: NDArray[np.float64], length: float, rng: np.random.Generator
+) -> CSRMatrix:
+    """Word counts, shape (n, d), CSR."""
+    words = rng.poisson(length, size=n)
+    drawn = rng.random(int(words.sum()))
+    cumulative = popularity.cumsum()
+    column = np.searchsorted(cumulative / cumulative[-1], drawn, side="right")
+    row = np.repeat(np.arange(n), words)
+    counts = coo_array((np.ones(len(row)), (row, column)), shape=(n, len(popularity)))
+    return counts.tocsr()  # which adds up the words that were drawn more than once
+
+
+def _weighted(counts: CSRMatrix, idf: NDArray[np.float64]) -> CSRMatrix:
+    """tf-idf with rows of norm 1."""
+    row = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    X = counts.copy()
+    X.data = (1 + np.log(counts.data)) * idf[counts.indices]
+    X.data /= np.sqrt(np.bincount(row, weights=X.data**2, minlength=counts.shape[0]))[row]
+    return X
+
+
+def _true_w(X: CSRMatrix, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Sparse coefficients under which logits have mean 0, so that no intercept is missed."""
+    informative = rng.random(X.shape[1]) < _INFORMATIVE
+    w = rng.standard_normal(X.shape[1]) * informative
+    mean = X.mean(axis=0) * informative
+    w -= (mean @ w) / (mean @ mean or 1.0) * mean
+    return np.asarray(w * (_SIGNAL / ((X @ w).std() or 1.0)))
+
+
+def _labels(logits: NDArray[np.float64], rng: np.random.Generator) -> Labels:
+    labels: Labels = (rng.random(logits.size) < expit(logits)).astype(np.intp)
+    return labels
