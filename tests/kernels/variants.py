@@ -22,7 +22,7 @@ from logreg_kernels.validation import DTYPES
 DEVICES = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
 # Built on torch's own loss, since that is what people write: (1 - y) z - logsigmoid(z), and
 # sigmoid(z) - y for its gradient, cancel in the tails. Every other kernel is exact there.
-WITH_THE_LOSS_OF_TORCH = frozenset({"torch-autograd"})
+WITH_THE_LOSS_OF_TORCH = frozenset({"torch-autograd", "torch-compile"})
 
 
 @dataclass(frozen=True)
