@@ -7,13 +7,20 @@ from types import MappingProxyType
 
 from logreg_kernels.contract import Array, Kernel, Objective
 from logreg_kernels.fused_cuda import FusedCuda
+from logreg_kernels.jax_kernel import JaxKernel
 from logreg_kernels.numpy_kernel import NumpyKernel
 from logreg_kernels.torch_autograd import TorchAutograd
 from logreg_kernels.torch_compile import TorchCompile
 from logreg_kernels.validation import check_dtype, check_l2, check_labels, check_matrix
 
 # A new kernel is one file and one entry here; tests, suites, tables and plots then have it.
-_KERNELS: tuple[Kernel, ...] = (NumpyKernel(), TorchAutograd(), TorchCompile(), FusedCuda())
+_KERNELS: tuple[Kernel, ...] = (
+    NumpyKernel(),
+    TorchAutograd(),
+    TorchCompile(),
+    JaxKernel(),
+    FusedCuda(),
+)
 
 KERNELS: Mapping[str, Kernel] = MappingProxyType({kernel.name: kernel for kernel in _KERNELS})
 

@@ -1,0 +1,247 @@
+"""`jax`: what a JAX user writes, `jax.jit(jax.value_and_grad(f))`, on a CPU or a CUDA device."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from logreg_kernels.contract import (
+    Array,
+    BindTimes,
+    DType,
+    FloatMatrix,
+    Labels,
+    coefficient_shape,
+)
+from logreg_kernels.jax_functions import functions_for
+from logreg_kernels.torch_devices import device_unavailable
+from logreg_kernels.validation import check_coefficients, check_models, check_rows
+
+_CUDA_PLUGINS = ("jax_cuda13_plugin", "jax_cuda12_plugin")
+
+
+@dataclass(frozen=True)
+class JaxKernel:
+    """The loss of the logits in jax.numpy, its value and gradient compiled as one by XLA.
+
+    JAX is an optional extra, and is loaded by `bind`. On a CPU, XLA takes all cores that the
+    process may use, whatever number of threads torch and the BLAS are set to. On a CUDA device it
+    sets aside most of the memory, unless XLA_PYTHON_CLIENT_PREALLOCATE=false.
+    """
+
+    name: str = "jax"
+
+    def unavailable(self, device: str = "cpu") -> str | None:
+        """None where torch finds the device and JAX is installed for it; loads nothing."""
+        reason = device_unavailable(device)
+        if reason is not None:
+            return reason
+        kind = torch.device(device).type
+        if kind not in ("cpu", "cuda"):
+            return f"JAX is run on cpu and cuda here, not on {device!r}"
+        if importlib.util.find_spec("jax") is None:
+            return "JAX is not installed: pip install 'logreg-bench[jax]'"
+        if kind == "cuda" and not any(map(importlib.util.find_spec, _CUDA_PLUGINS)):
+            return "JAX is installed for CPUs only: pip install 'jax[cuda12]'"
+        return None
+
+    def bind(
+        self, X: FloatMatrix, y: Labels, *, l2: float, device: str, dtype: DType
+    ) -> JaxObjective:
+        """Place the data, and compile for their shape; for what was compiled before, at no cost.
+
+        Raises:
+            ValueError: JAX does not find the device.
+        """
+        import jax
+
+        start = time.perf_counter()
+        place = _jax_device(device)
+        shape = coefficient_shape(y, X.shape[1])
+        labels = (2 * y - 1).astype(dtype) if len(shape) == 1 else y.astype(np.int32)
+        with x64():
+            objective = JaxObjective(
+                X=jax.device_put(X, place),
+                labels=jax.device_put(labels, place),
+                penalty=jax.device_put(np.array(l2, dtype=dtype), place),
+                place=place,
+                functions=functions_for(len(shape)),
+                l2=l2,
+                device=device,
+                dtype=dtype,
+                coefficient_shape=shape,
+                kernel=self.name,
+            )
+            jax.block_until_ready(objective.data)
+            transferred = time.perf_counter()
+            w = objective.as_coefficients(np.zeros(shape))
+            objective.functions["value_and_grad"].lower(w, *objective.data).compile()
+        times = BindTimes(transferred - start, time.perf_counter() - transferred)
+        return replace(objective, bind_times=times)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JaxObjective:
+    """f and its gradient by JAX's reverse-mode differentiation, compiled for one shape of X.
+
+    XLA compiles for shapes, so that `bind` can compile only what runs on all rows. A mini-batch
+    of a length that is new, a batch of another number of models, and the first Hessian and
+    Hessian product each compile at that call: a tenth of a second, once in the process.
+
+    Calls run in JAX's 64-bit mode and leave its flag as it was. While the flag is off, JAX rounds
+    to float32 what a caller computes from float64 arrays and Python's numbers, with a warning:
+    do such arithmetic in NumPy, or inside jax.enable_x64(True).
+
+    JAX returns before its work is done. On a CPU a call waits for it here, as time stamps taken
+    there count what was asked for as done; on CUDA `synchronize` does.
+
+    Its accuracy: softplus(-s z) with s = 2 y - 1 keeps the tail; its slope, exp(x - softplus(x))
+    in JAX, is off by u |x| where x >> 0. log_softmax(Z)[y] and softmax(Z) - onehot(y) cancel
+    where the label is certain, as torch's do.
+
+    Traffic: X and the labels are read twice, forward and backward: 2 n (d itemsize + bytes of a
+    label).
+    """
+
+    X: Any
+    labels: Any
+    """s = 2 y - 1 of X's type for two classes, y as int32 for more; shape (n,)."""
+    penalty: Any
+    """l2, 0-d."""
+    place: Any
+    functions: dict[str, Callable[..., Any]]
+    l2: float
+    device: str
+    dtype: DType
+    coefficient_shape: tuple[int, ...]
+    kernel: str
+    bind_times: BindTimes = field(default_factory=BindTimes)
+    outstanding: list[Any] = field(default_factory=list)
+    """What was asked for last: a device does its work in the order that it was asked for."""
+
+    @property
+    def data(self) -> tuple[Any, Any, Any]:
+        """What the functions take after the coefficients."""
+        return self.X, self.labels, self.penalty
+
+    @property
+    def n_samples(self) -> int:
+        """Rows of X."""
+        return int(self.X.shape[0])
+
+    @property
+    def n_features(self) -> int:
+        """Columns of X."""
+        return int(self.X.shape[1])
+
+    @property
+    def traffic_bytes(self) -> int:
+        """Bytes between memory and processor of one `value_and_grad` of all rows; see above."""
+        return 2 * int(self.X.nbytes + self.labels.nbytes)
+
+    def value_and_grad(self, w: Array, rows: Array | None = None) -> tuple[Array, Array]:
+        """f(w) and its gradient; NaN if a row is not there. See `Objective.value_and_grad`."""
+        w = self._checked(w)
+        if rows is None:
+            return self._done("value_and_grad", w)
+        return self._done("value_and_grad_rows", w, last=self._indices(rows))
+
+    def value_and_grad_batch(self, W: Array) -> tuple[Array, Array]:
+        """k models in one forward and one backward pass over X."""
+        W = self._placed(W)
+        check_models(W, self.coefficient_shape)
+        return self._done("value_and_grad_batch", W)
+
+    def hvp(self, w: Array, v: Array) -> Array:
+        """H(w) v, forward over reverse: the derivative of the gradient along v."""
+        return self._done("hvp", self._checked(w), self._checked(v, "v"))
+
+    def hessian(self, w: Array) -> Array:
+        """H(w) by its formula, shape (p, p)."""
+        return self._done("hessian", self._checked(w))
+
+    def as_coefficients(self, w: Array) -> Array:
+        """`w` on this objective's device; JAX arrays can't be written into, and may be shared."""
+        return self._placed(w)
+
+    def as_rows(self, rows: NDArray[np.intp]) -> Array:
+        """The indices on the device, as int64."""
+        return self._indices(rows)
+
+    def synchronize(self) -> None:
+        """Wait for what was asked for last."""
+        import jax
+
+        jax.block_until_ready(self.outstanding)
+
+    def _done(self, function: str, *coefficients: Array, last: Array = None) -> Any:
+        """Call one of the functions, and on a CPU wait for what it returns."""
+        arguments = (*coefficients, *self.data) if last is None else (*coefficients, *self.data, last)
+        with x64():
+            result = self.functions[function](*arguments)
+        self.outstanding[:] = [result]
+        if self.device == "cpu":
+            self.synchronize()
+        return result
+
+    def _checked(self, w: Array, name: str = "w") -> Array:
+        w = self._placed(w)
+        check_coefficients(w, self.coefficient_shape, name)
+        return w
+
+    def _placed(self, values: Array) -> Array:
+        import jax
+
+        if isinstance(values, jax.Array) and values.dtype == self.dtype:
+            return values
+        with x64():
+            # A copy, since JAX on a CPU may go on reading the memory that it is given.
+            return jax.device_put(np.array(_on_host(values), dtype=self.dtype, order="C"), self.place)
+
+    def _indices(self, rows: Array) -> Array:
+        import jax
+
+        if not isinstance(rows, jax.Array):
+            rows = np.asarray(_on_host(rows))
+        check_rows(rows)
+        if isinstance(rows, jax.Array) and rows.dtype == np.int64:
+            return rows
+        with x64():
+            return jax.device_put(np.array(rows, dtype=np.int64), self.place)
+
+
+def x64() -> AbstractContextManager[Any]:
+    """JAX's 64-bit mode, in this thread and until its end."""
+    import jax
+
+    if hasattr(jax, "enable_x64"):
+        return jax.enable_x64(True)
+    from jax.experimental import enable_x64  # before JAX 0.8
+
+    return enable_x64(True)
+
+
+@cache
+def _jax_device(device: str) -> Any:
+    """JAX's own object for a device in torch's words."""
+    import jax
+
+    parsed = torch.device(device)
+    try:
+        return jax.devices(parsed.type)[parsed.index or 0]
+    except (RuntimeError, IndexError) as error:
+        lines = str(error).splitlines() or [""]
+        raise ValueError(f"JAX finds no device {device!r}: {lines[0]}: use torch-autograd") from None
+
+
+def _on_host(values: Array) -> Any:
+    return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else values
