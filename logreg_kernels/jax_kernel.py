@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -38,6 +37,9 @@ class JaxKernel:
     sets aside most of the memory, unless XLA_PYTHON_CLIENT_PREALLOCATE=false.
     """
 
+    library: ClassVar[str] = "jax"
+    """The distribution that its results depend on, which need not be installed."""
+
     name: str = "jax"
 
     def unavailable(self, device: str = "cpu") -> str | None:
@@ -64,8 +66,8 @@ class JaxKernel:
         """
         import jax
 
-        start = time.perf_counter()
         place = _jax_device(device)
+        start = time.perf_counter()
         shape = coefficient_shape(y, X.shape[1])
         labels = (2 * y - 1).astype(dtype) if len(shape) == 1 else y.astype(np.int32)
         with x64():
@@ -118,7 +120,7 @@ class JaxObjective:
     penalty: Any
     """l2, 0-d."""
     place: Any
-    functions: dict[str, Callable[..., Any]]
+    functions: dict[str, Any]
     l2: float
     device: str
     dtype: DType
@@ -152,30 +154,48 @@ class JaxObjective:
         """f(w) and its gradient; NaN if a row is not there. See `Objective.value_and_grad`."""
         w = self._checked(w)
         if rows is None:
-            return self._done("value_and_grad", w)
-        return self._done("value_and_grad_rows", w, last=self._indices(rows))
+            value, grad = self._done("value_and_grad", w, *self.data)
+        else:
+            value, grad = self._done("value_and_grad_rows", w, *self.data, self.as_rows(rows))
+        return value, grad
 
     def value_and_grad_batch(self, W: Array) -> tuple[Array, Array]:
         """k models in one forward and one backward pass over X."""
-        W = self._placed(W)
+        W = self.as_coefficients(W)
         check_models(W, self.coefficient_shape)
-        return self._done("value_and_grad_batch", W)
+        values, grads = self._done("value_and_grad_batch", W, *self.data)
+        return values, grads
 
     def hvp(self, w: Array, v: Array) -> Array:
         """H(w) v, forward over reverse: the derivative of the gradient along v."""
-        return self._done("hvp", self._checked(w), self._checked(v, "v"))
+        return self._done("hvp", self._checked(w), self._checked(v, "v"), *self.data)
 
     def hessian(self, w: Array) -> Array:
         """H(w) by its formula, shape (p, p)."""
-        return self._done("hessian", self._checked(w))
+        return self._done("hessian", self._checked(w), *self.data)
 
     def as_coefficients(self, w: Array) -> Array:
         """`w` on this objective's device; JAX arrays can't be written into, and may be shared."""
-        return self._placed(w)
+        import jax
+
+        if isinstance(w, jax.Array) and w.dtype == self.dtype:
+            return w
+        # A copy, since JAX on a CPU may go on reading the memory that it is given.
+        return self._placed(np.array(_on_host(w), dtype=self.dtype, order="C"))
 
     def as_rows(self, rows: NDArray[np.intp]) -> Array:
-        """The indices on the device, as int64."""
-        return self._indices(rows)
+        """The indices on the device, as int32, in which JAX counts rows."""
+        import jax
+
+        if not isinstance(rows, jax.Array):
+            rows = np.asarray(_on_host(rows))
+        check_rows(rows)
+        if isinstance(rows, jax.Array) and rows.dtype == np.int32:
+            return rows
+        # Row 2^32 must not become row 0.
+        limits = np.iinfo(np.int32)
+        clipped = np.clip(np.asarray(rows).astype(np.int64), limits.min, limits.max)
+        return self._placed(clipped.astype(np.int32))
 
     def synchronize(self) -> None:
         """Wait for what was asked for last."""
@@ -183,51 +203,39 @@ class JaxObjective:
 
         jax.block_until_ready(self.outstanding)
 
-    def _done(self, function: str, *coefficients: Array, last: Array = None) -> Any:
+    def _done(self, function: str, *arguments: Array) -> Any:
         """Call one of the functions, and on a CPU wait for what it returns."""
-        arguments = (*coefficients, *self.data) if last is None else (*coefficients, *self.data, last)
         with x64():
             result = self.functions[function](*arguments)
         self.outstanding[:] = [result]
-        if self.device == "cpu":
+        if self.place.platform == "cpu":
             self.synchronize()
         return result
 
     def _checked(self, w: Array, name: str = "w") -> Array:
-        w = self._placed(w)
+        w = self.as_coefficients(w)
         check_coefficients(w, self.coefficient_shape, name)
         return w
 
-    def _placed(self, values: Array) -> Array:
+    def _placed(self, array: NDArray[Any]) -> Array:
         import jax
 
-        if isinstance(values, jax.Array) and values.dtype == self.dtype:
-            return values
         with x64():
-            # A copy, since JAX on a CPU may go on reading the memory that it is given.
-            return jax.device_put(np.array(_on_host(values), dtype=self.dtype, order="C"), self.place)
-
-    def _indices(self, rows: Array) -> Array:
-        import jax
-
-        if not isinstance(rows, jax.Array):
-            rows = np.asarray(_on_host(rows))
-        check_rows(rows)
-        if isinstance(rows, jax.Array) and rows.dtype == np.int64:
-            return rows
-        with x64():
-            return jax.device_put(np.array(rows, dtype=np.int64), self.place)
+            return jax.device_put(array, self.place)
 
 
 def x64() -> AbstractContextManager[Any]:
     """JAX's 64-bit mode, in this thread and until its end."""
     import jax
 
+    on: AbstractContextManager[Any]
     if hasattr(jax, "enable_x64"):
-        return jax.enable_x64(True)
-    from jax.experimental import enable_x64  # before JAX 0.8
+        on = jax.enable_x64(True)
+    else:  # before JAX 0.8
+        from jax.experimental import enable_x64
 
-    return enable_x64(True)
+        on = enable_x64(True)
+    return on
 
 
 @cache
@@ -240,7 +248,9 @@ def _jax_device(device: str) -> Any:
         return jax.devices(parsed.type)[parsed.index or 0]
     except (RuntimeError, IndexError) as error:
         lines = str(error).splitlines() or [""]
-        raise ValueError(f"JAX finds no device {device!r}: {lines[0]}: use torch-autograd") from None
+        raise ValueError(
+            f"JAX finds no device {device!r}: {lines[0]}: use torch-autograd"
+        ) from None
 
 
 def _on_host(values: Array) -> Any:

@@ -34,10 +34,10 @@ from logreg_kernels.torch_devices import (
     synchronize,
 )
 
-# What is traced: sizes that all differ, since equal ones would be taken to be one, none below 2,
-# and rows enough for inductor to write a loop that it divides among the threads. Code made for
-# few rows stays on one thread whatever it is given later, and takes twice as long on two cores;
-# divided among two, a call on 100 rows takes a third longer.
+# What is traced first: no size of 1, but for the columns where X has one, and rows enough for
+# inductor to write a loop that it divides among the threads. Code made for few rows stays on one
+# thread whatever it is given later, and takes twice as long on two cores; divided among two, a
+# call on 100 rows takes a third longer.
 _TRACED_ROWS, _TRACED_COLUMNS, _TRACED_CLASSES = 65_537, 33, 5
 # torch counts the variants of a function over all binds: dtypes, devices, one column or more,
 # numbers of threads. Past its default of 8 it gives up.
@@ -132,7 +132,9 @@ class TorchCompileObjective(TorchAutogradObjective):
         self, w: Array, rows: Array | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """f(w) and its gradient; see `Objective.value_and_grad`."""
-        w = self.checked(w).contiguous()  # other strides would be compiled for
+        w = self.checked(w)
+        if w.stride() != (self.n_features, 1)[-w.ndim :]:  # which would be compiled for
+            w = w.clone(memory_format=torch.contiguous_format)
         X, y = self.X, self.y
         if rows is not None:
             rows = as_indices(rows, self.device)
@@ -174,10 +176,21 @@ def compiled(dimensions: int) -> Callable[..., tuple[torch.Tensor, torch.Tensor]
 
 
 def compile_for(objective: TorchCompileObjective) -> None:
-    """Compile for any number of rows, and for these data, should they need code of their own."""
-    import torch._dynamo
+    """Compile for any number of rows, by calls of all the lengths that may need code of their own.
 
-    with warnings.catch_warnings(), torch._dynamo.config.patch(recompile_limit=_MOST_VARIANTS):
+    inductor looks at sizes, too: some of its code holds from 4097 rows on, or up to 32, and
+    Triton's up to 2^31 entries of X. Where code is in place that holds, a call compiles nothing.
+    """
+    import torch._dynamo
+    import torch.fx.experimental._config
+
+    shapes: Any = torch.fx.experimental._config
+    w = torch.zeros(objective.coefficient_shape)
+    with (
+        warnings.catch_warnings(),
+        torch._dynamo.config.patch(recompile_limit=_MOST_VARIANTS),
+        shapes.patch(use_duck_shape=False),  # or equal sizes would be taken to be one
+    ):
         # inductor loads torch.utils.mkldnn, which is written with what torch deprecates.
         warnings.filterwarnings("ignore", message="`torch.jit.script_method` is deprecated")
         _compile_kind(
@@ -187,8 +200,11 @@ def compile_for(objective: TorchCompileObjective) -> None:
             objective.n_features == 1,
             torch.get_num_threads(),
         )
-        # Triton's code for up to 2^31 entries is not that for more.
-        objective.value_and_grad(torch.zeros(objective.coefficient_shape))
+        length = 2
+        while length <= min(objective.n_samples, _TRACED_ROWS):
+            objective.value_and_grad(w, torch.zeros(length, dtype=torch.int64))
+            length *= 2
+        objective.value_and_grad(w)
         objective.synchronize()
 
 

@@ -55,8 +55,9 @@ BY_HAND_SOFTMAX = [
 ]
 
 # A kernel may lose twice what plain torch loses, and what rounding alone explains: four rounding
-# errors in each logit, loss and product (`Variant.roundings`). Over 384 random cases, the NumPy and the Triton kernel
-# needed 1.7 of these, and plain torch's gradient, which subtracts y from sigmoid(z), 4.5.
+# errors in each logit, loss and product, or what `Variant.roundings` says. Over 384 random cases,
+# the NumPy and the Triton kernel needed 1.7 of these, and plain torch's gradient, which subtracts
+# y from sigmoid(z), 4.5.
 TORCH_FACTOR = 2.0
 
 

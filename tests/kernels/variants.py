@@ -33,7 +33,6 @@ WITH_THE_LOSS_OF_JAX = frozenset({"jax"})
 WITH_THE_FORMULAS_OF_INDUCTOR = frozenset({"torch-compile"})
 
 
-
 @dataclass(frozen=True)
 class Variant:
     """One kernel, on one device, in one dtype."""
