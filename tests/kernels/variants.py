@@ -28,8 +28,8 @@ WITH_THE_LOSS_OF_TORCH = frozenset({"torch-autograd", "torch-compile"})
 WITH_THE_LOSS_OF_JAX = frozenset({"jax"})
 # inductor writes logsigmoid as log(exp(-m) + exp(-x - m)), m = max(-x, 0), whose slope cancels
 # where torch's own keeps its digits: a gradient of two rows was off by 1.6e-16 at a loss of 9e-5,
-# where rounding explains 5e-17. It rounds more often, too: at most 13.1 times `one_rounding` of a softmax
-# gradient in 24 random cases of 1025 rows, where plain torch had 6.3 and numpy 6.2.
+# where rounding explains 5e-17. It rounds more often, too: at most 13.1 times `one_rounding` of a
+# softmax gradient in 24 random cases of 1025 rows, where plain torch had 6.3 and numpy 6.2.
 WITH_THE_FORMULAS_OF_INDUCTOR = frozenset({"torch-compile"})
 # A fifth of a second for each shape: tests of any shape give these only a few.
 COMPILED_FOR_EACH_SHAPE = frozenset({"jax"})
