@@ -44,6 +44,11 @@ class Objective(Protocol):
 
         hvp(w, v)     H(w) v, of w's shape
         hessian(w)    H(w), shape (p, p): p = d, or p = c d for W flattened row by row
+
+    So is a property, by which the roofline is drawn:
+
+        traffic_bytes    bytes that one `value_and_grad` over all rows moves between memory and
+                         processor by the model: X as often as it is read, and the labels
     """
 
     @property

@@ -28,13 +28,6 @@ class FusedCpuData(NumpyData):
     operand: Any
     """X as the compiled passes take it: see `operand_of`."""
 
-    @property
-    def x_bytes(self) -> int:
-        """Bytes of X: the entries and, of CSR, their columns and the rows' starts."""
-        if isinstance(self.X, csr_array):
-            return sum(int(part.nbytes) for part in self.operand)
-        return int(self.X.nbytes)
-
     def block(self, n_models: int = 1) -> int:
         """Rows of a dense X at a time, for so many models, classes, or columns of a Hessian."""
         if isinstance(self.X, csr_array):

@@ -32,6 +32,11 @@ class FusedCudaBinary(TorchData):
     penalty: torch.Tensor
     max_programs: int
 
+    @property
+    def traffic_bytes(self) -> int:
+        """X once, and the labels."""
+        return self.X.nbytes + self.sign.nbytes
+
     def value_and_grad(
         self, w: Array, rows: Array | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -30,6 +30,11 @@ class FusedCudaSoftmax(TorchData):
     penalty: torch.Tensor
     max_programs: int
 
+    @property
+    def traffic_bytes(self) -> int:
+        """X once, and the labels."""
+        return self.X.nbytes + self.label.nbytes
+
     def value_and_grad(
         self, w: Array, rows: Array | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:

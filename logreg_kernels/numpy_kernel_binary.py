@@ -30,6 +30,11 @@ class NumpyBinary(NumpyData):
 
     sign: FloatMatrix
 
+    @property
+    def traffic_bytes(self) -> int:
+        """X twice, and the labels."""
+        return 2 * self.x_bytes + int(self.sign.nbytes)
+
     def value_and_grad(self, w: Array, rows: Array | None = None) -> tuple[Any, FloatMatrix]:
         """f(w) and its gradient; see `Objective.value_and_grad`."""
         w = self.checked(w)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from logreg_kernels.contract import Array, BindTimes, CSRMatrix, DType, FloatMatrix
 from logreg_kernels.validation import check_coefficients
@@ -36,6 +37,13 @@ class NumpyData:
     def n_features(self) -> int:
         """Columns of X."""
         return int(self.X.shape[1])
+
+    @property
+    def x_bytes(self) -> int:
+        """Bytes of X: its entries and, of CSR, their columns and the rows' starts."""
+        if isinstance(self.X, csr_array):
+            return sum(int(part.nbytes) for part in (self.X.data, self.X.indices, self.X.indptr))
+        return int(self.X.nbytes)
 
     def as_coefficients(self, w: Array) -> FloatMatrix:
         """A copy of `w` in this objective's dtype."""

@@ -31,6 +31,11 @@ class NumpySoftmax(NumpyData):
 
     y: Labels
 
+    @property
+    def traffic_bytes(self) -> int:
+        """X twice, and the labels."""
+        return 2 * self.x_bytes + int(self.y.nbytes)
+
     def value_and_grad(self, w: Array, rows: Array | None = None) -> tuple[Any, FloatMatrix]:
         """f(W) and its gradient; see `Objective.value_and_grad`."""
         W = self.checked(w)

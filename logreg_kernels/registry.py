@@ -10,13 +10,22 @@ from scipy.sparse import csr_array
 from logreg_kernels.contract import Array, CSRMatrix, FloatMatrix, Kernel, Objective
 from logreg_kernels.fused_cpu import FusedCpu
 from logreg_kernels.fused_cuda import FusedCuda
+from logreg_kernels.jax_kernel import JaxKernel
 from logreg_kernels.numpy_kernel import NumpyKernel
 from logreg_kernels.torch_autograd import TorchAutograd
+from logreg_kernels.torch_compile import TorchCompile
 from logreg_kernels.validation import check_dtype, check_l2, check_labels, check_matrix
 from logreg_kernels.validation_sparse import filled
 
 # A new kernel is one file and one entry here; tests, suites, tables and plots then have it.
-_KERNELS: tuple[Kernel, ...] = (NumpyKernel(), TorchAutograd(), FusedCpu(), FusedCuda())
+_KERNELS: tuple[Kernel, ...] = (
+    NumpyKernel(),
+    TorchAutograd(),
+    TorchCompile(),
+    JaxKernel(),
+    FusedCpu(),
+    FusedCuda(),
+)
 
 KERNELS: Mapping[str, Kernel] = MappingProxyType({kernel.name: kernel for kernel in _KERNELS})
 

@@ -84,6 +84,13 @@ class TorchAutogradObjective(TorchData):
     X: torch.Tensor | TorchCSR
     y: torch.Tensor
 
+    @property
+    def traffic_bytes(self) -> int:
+        """X twice, of CSR once by rows and once by columns, and the labels."""
+        if isinstance(self.X, TorchCSR):
+            return self.X.nbytes + self.y.nbytes
+        return 2 * self.X.nbytes + self.y.nbytes
+
     def value_and_grad(
         self, w: Array, rows: Array | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:

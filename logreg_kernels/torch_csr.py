@@ -36,6 +36,15 @@ class TorchCSR:
         return self.by_row.shape
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of X and of its transpose."""
+        return sum(
+            part.nbytes
+            for X in (self.by_row, self.by_column)
+            for part in (X.values(), X.col_indices(), X.crow_indices())
+        )
+
+    @property
     def dtype(self) -> torch.dtype:
         """Of the entries."""
         return self.by_row.dtype

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "triton")
-_PEERS = ("glum", "snapml")
+_PEERS = ("glum", "jax", "snapml")
 """Only their own cells depend on their versions."""
 
 

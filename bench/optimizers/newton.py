@@ -50,13 +50,14 @@ class Newton:
             H = _on_host(objective.hessian(w))  # type: ignore[attr-defined]  # see `needs`
             step = newton_step(H, g, unit)
             decrement = float(g @ step)
-            direction = objective.as_coefficients(step.reshape(objective.coefficient_shape))
+            step = step.reshape(objective.coefficient_shape)
             if decrement / 2 <= 8 * unit * abs(float(value)):
-                on_step(w - direction)
+                on_step(w - objective.as_coefficients(step))
                 return Stop.CONVERGED
             t = 1.0
             while True:
-                trial = w - t * direction
+                # t times the step on the host, where float64 is: JAX may have it switched off.
+                trial = w - objective.as_coefficients(t * step)
                 trial_value, grad = objective.value_and_grad(trial)
                 if float(trial_value) <= float(value) - _ARMIJO * t * decrement:
                     break

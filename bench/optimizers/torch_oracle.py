@@ -21,13 +21,22 @@ def parameter(w0: Any) -> torch.Tensor:
 
 
 def torch_oracle(objective: Objective, w0: Any) -> Callable[..., tuple[Any, torch.Tensor]]:
-    """`value_and_grad` from and to torch tensors; a NumPy kernel shares their memory."""
+    """`value_and_grad` from and to torch tensors; a NumPy kernel shares their memory.
+
+    Another library's gradient comes by way of NumPy, and its value as a number of Python's.
+    """
 
     def over_numpy(w: torch.Tensor, rows: Any = None) -> tuple[Any, torch.Tensor]:
         value, grad = objective.value_and_grad(w.numpy(), rows)
         return value, torch.from_numpy(grad)
 
-    return objective.value_and_grad if isinstance(w0, torch.Tensor) else over_numpy
+    def over_host(w: torch.Tensor, rows: Any = None) -> tuple[Any, torch.Tensor]:
+        value, grad = objective.value_and_grad(w.numpy(), rows)
+        return float(value), torch.from_numpy(np.array(grad))  # torch takes no read-only memory
+
+    if isinstance(w0, torch.Tensor):
+        return objective.value_and_grad
+    return over_numpy if isinstance(w0, np.ndarray) else over_host
 
 
 def check(make: Callable[[Parameters], torch.optim.Optimizer], **at_least_1: int | None) -> None:

@@ -71,7 +71,7 @@ class RunCell:
     def _loss(self) -> tuple[str | None, ...]:
         """What the loss depends on: the kernel's source, or the library and how it is sampled."""
         if self.kernel in KERNELS:
-            return (source_digest(type(KERNELS[self.kernel])),)
+            return _kernel_code(self.kernel)
         return version(self.kernel), Path(inspect.getfile(run_refits)).read_text()
 
     def __str__(self) -> str:
@@ -102,7 +102,7 @@ class KernelCell:
             self.dtype,
             self.samples,
             configuration(),
-            [source_digest(type(KERNELS[name])) for name in self.kernels],
+            [part for name in self.kernels for part in _kernel_code(name)],
         )
 
     def __str__(self) -> str:
@@ -170,6 +170,13 @@ def check_kernel(kernel: str, device: str) -> None:
     reason = why_not_timed(kernel, device)
     if reason:
         raise InputError(f"kernel {kernel!r} can't be timed on {device}: {reason}")
+
+
+def _kernel_code(name: str) -> tuple[str | None, ...]:
+    """The kernel's source, and the version of its `library` where it has an optional one."""
+    kernel = KERNELS[name]
+    library = getattr(kernel, "library", None)
+    return (source_digest(type(kernel)), *((version(library),) if library else ()))
 
 
 @lru_cache(maxsize=64)
