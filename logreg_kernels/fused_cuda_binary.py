@@ -35,7 +35,7 @@ class FusedCudaBinary(TorchData):
     @property
     def traffic_bytes(self) -> int:
         """X once, and the labels."""
-        return self.X.nbytes + self.sign.nbytes
+        return int(self.X.nbytes + self.sign.nbytes)
 
     def value_and_grad(
         self, w: Array, rows: Array | None = None

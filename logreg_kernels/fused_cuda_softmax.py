@@ -33,7 +33,7 @@ class FusedCudaSoftmax(TorchData):
     @property
     def traffic_bytes(self) -> int:
         """X once, and the labels."""
-        return self.X.nbytes + self.label.nbytes
+        return int(self.X.nbytes + self.label.nbytes)
 
     def value_and_grad(
         self, w: Array, rows: Array | None = None

@@ -111,7 +111,8 @@ class TorchCompileObjective(TorchAutogradObjective):
     models, Hessian products and the Hessian are those of `torch-autograd`, not compiled.
 
     Compiled as torch.func.grad_and_value, not as a loss to call `backward()` on, which makes two
-    functions of the same loops, with autograd's engine between them at every call. A call after a change of torch's number of threads compiles anew.
+    functions of the same loops, with autograd's engine between them at every call. After a change
+    of torch's number of threads the next call compiles anew.
 
     Its accuracy is that of torch's loss (see `TorchAutogradObjective`); inductor writes logsigmoid
     as a logarithm of 1 + e, and so loses the tail on the other side, too.

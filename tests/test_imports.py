@@ -23,7 +23,7 @@ PACKAGES = ("bench", "logreg_kernels")
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("logreg_kernels",),
     ("bench.errors", "bench.specs"),
-    ("bench.optimizers", "bench.problems", "bench.records", "bench.results"),
+    ("bench.optimizers", "bench.problems", "bench.records", "bench.results", "bench.rooflines"),
     ("bench.measure",),
     ("bench.score",),
 )

@@ -1,10 +1,10 @@
-"""Time per call of `value_and_grad`, several kernels side by side."""
+"""Time per call, several calls side by side: kernels on one problem, or anything else."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -15,51 +15,83 @@ from logreg_kernels import Objective
 # (below 0.1 microseconds) and the loop (about 0.1 microseconds a call) stay below 1%.
 _MIN_BLOCK_S = 1e-3
 _MAX_CALLS = 1_000
+# Worker threads of OpenMP, OpenBLAS and XLA go on spinning after a call, and would take a core
+# from whoever is timed next. They give up after some milliseconds.
+_SETTLE_S = 5e-3
+
+Call: TypeAlias = Callable[[], Any]
 
 
 def time_kernels(objectives: Mapping[str, Objective], samples: int) -> dict[str, list[float]]:
-    """Seconds per call of each kernel, interleaved: one block of each in turn, `samples` times.
-
-    The order of a round rotates, so that no kernel always follows the same one. A block ends in
-    the device's synchronisation. X is as hot in cache as the kernels before left it.
+    """Seconds per call of `value_and_grad` of each kernel, interleaved; see `time_calls`.
 
     Args:
         objectives: kernels bound to the same problem, by name; each has matched the reference.
         samples: blocks a kernel.
+    """
+    if not objectives:
+        return {}
+    calls = {name: value_and_grad_call(objective) for name, objective in objectives.items()}
+    return time_calls(calls, samples, next(iter(objectives.values())).synchronize)
+
+
+def value_and_grad_call(objective: Objective) -> Call:
+    """A call at a w away from 0, where exp and log1p would see one argument only."""
+    rng = np.random.default_rng(0)
+    w = objective.as_coefficients(rng.standard_normal(objective.coefficient_shape) * 0.1)
+    return lambda: objective.value_and_grad(w)
+
+
+def time_calls(
+    calls: Mapping[str, Call],
+    samples: int,
+    synchronize: Call = lambda: None,
+    *,
+    before_each: Call | None = None,
+) -> dict[str, list[float]]:
+    """Seconds per call of each, interleaved: one block of each in turn, `samples` times.
+
+    The order of a round rotates, so that no call always follows the same one. A block ends in
+    the device's synchronisation. Data is as hot in cache as the calls before left it.
+
+    Args:
+        calls: what to time, by name.
+        samples: blocks of each.
+        synchronize: waits for the device that they run on.
+        before_each: called, off the clock, before each call; a block is then one call.
     Returns:
         For each name, `samples` values: mean seconds per call of each block.
     """
-    points = {name: _point(objective) for name, objective in objectives.items()}
-    calls = {name: _calibrate(objectives[name], points[name]) for name in objectives}
-    times: dict[str, list[float]] = {name: [] for name in objectives}
-    names = list(objectives)
+    n_calls = {
+        name: _calibrate(call, synchronize) if before_each is None else 1
+        for name, call in calls.items()
+    }
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    names = list(calls)
     with no_garbage_collection():
         for sample in range(samples if names else 0):
             shift = sample % len(names)
             for name in names[shift:] + names[:shift]:
-                block = _block_s(objectives[name], points[name], calls[name])
-                times[name].append(block / calls[name])
+                time.sleep(_SETTLE_S)
+                if before_each is not None:
+                    before_each()
+                block = _block_s(calls[name], n_calls[name], synchronize)
+                times[name].append(block / n_calls[name])
     return times
 
 
-def _point(objective: Objective) -> Any:
-    """A w away from 0, where exp and log1p would see one argument only."""
-    rng = np.random.default_rng(0)
-    return objective.as_coefficients(rng.standard_normal(objective.coefficient_shape) * 0.1)
-
-
-def _calibrate(objective: Objective, w: Any) -> int:
+def _calibrate(call: Call, synchronize: Call) -> int:
     """Calls a block: doubled until a block lasts long enough; this warms the kernel up, too."""
-    calls = 1
-    while _block_s(objective, w, calls) < _MIN_BLOCK_S and calls < _MAX_CALLS:
-        calls *= 2
-    return calls
+    count = 1
+    while _block_s(call, count, synchronize) < _MIN_BLOCK_S and count < _MAX_CALLS:
+        count *= 2
+    return count
 
 
-def _block_s(objective: Objective, w: Any, calls: int) -> float:
-    objective.synchronize()
+def _block_s(call: Call, count: int, synchronize: Call) -> float:
+    synchronize()
     start = time.perf_counter()
-    for _ in range(calls):
-        objective.value_and_grad(w)
-    objective.synchronize()
+    for _ in range(count):
+        call()
+    synchronize()
     return time.perf_counter() - start

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.measure.recorder import to_float64
 from bench.measure.reference import reference_objective
@@ -20,39 +25,69 @@ class KernelMismatch(Exception):  # noqa: N818 - the name says it
     """A kernel does not compute the objective; it must not be timed."""
 
 
-def verify(objective: Objective, problem: Problem) -> None:
-    """Compare value and gradient with the float64 reference, at w = 0 and at a random w.
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """What the float64 reference computes at w, and how far rounding in a dtype may be from it."""
+
+    w: NDArray[np.float64]
+    value: float
+    value_tolerance: float
+    grad: NDArray[Any]
+    grad_tolerance: NDArray[Any]
+
+
+def expected_at(problem: Problem, w: NDArray[Any], dtype: str) -> Expected:
+    """The reference at w, rounded to the dtype, and the tolerance for kernels in that dtype."""
+    u = unit_roundoff(dtype)
+    growth = _SAFETY * np.sqrt(problem.n_samples)
+    w = w.astype(dtype).astype(np.float64)
+    value, grad = reference_objective(problem).value_and_grad(w)
+    # The nll moves by at most the spread of the errors of a row's logits.
+    z_error = logit_error(problem.X, w, u).reshape(problem.n_samples, -1)
+    spread = float(z_error.max(axis=1).mean()) * (1 if w.ndim == 1 else 2)
+    return Expected(
+        w=w,
+        value=float(value),
+        value_tolerance=spread + growth * u * max(1.0, abs(float(value))),
+        grad=grad,
+        grad_tolerance=gradient_error(problem.X, w, problem.l2, u, sum_growth=growth),
+    )
+
+
+def expectations(problem: Problem, dtype: str) -> list[Expected]:
+    """What is expected at w = 0 and at a random w, with logits of size about 1."""
+    rng = np.random.default_rng(0)
+    size = float(np.sqrt((problem.X**2).sum(axis=1).mean()))
+    scale = 1.0 / size if size > 0 else 1.0
+    shape = problem.coefficient_shape
+    points = (np.zeros(shape), scale * rng.standard_normal(shape))
+    return [expected_at(problem, w, dtype) for w in points]
+
+
+def verify(
+    objective: Objective, problem: Problem, against: Sequence[Expected] | None = None
+) -> None:
+    """Compare value and gradient with the float64 reference.
 
     The tolerance is what rounding in the objective's own dtype can explain.
 
+    Args:
+        against: what several kernels on the same data are held to; None: `expectations`.
     Raises:
         KernelMismatch: they differ by more.
     """
-    reference = reference_objective(problem)
-    u = unit_roundoff(objective.dtype)
-    growth = _SAFETY * np.sqrt(problem.n_samples)
-    rng = np.random.default_rng(0)
-    size = float(np.sqrt((problem.X**2).sum(axis=1).mean()))
-    scale = 1.0 / size if size > 0 else 1.0  # logits of size about 1
-    shape = problem.coefficient_shape
-    for w in (np.zeros(shape), scale * rng.standard_normal(shape)):
-        w = to_float64(objective.as_coefficients(w))  # as rounded to the objective's dtype
-        value, grad = objective.value_and_grad(objective.as_coefficients(w))
-        true_value, true_grad = reference.value_and_grad(w)
-        value_error = abs(float(value) - float(true_value))
-        # The nll moves by at most the spread of the errors of a row's logits.
-        z_error = logit_error(problem.X, w, u).reshape(problem.n_samples, -1)
-        spread = float(z_error.max(axis=1).mean()) * (1 if w.ndim == 1 else 2)
-        value_tolerance = spread + growth * u * max(1.0, abs(float(true_value)))
-        if not value_error <= value_tolerance:
-            raise KernelMismatch(_report(objective, "value", value_error, value_tolerance))
-        tolerance = gradient_error(problem.X, w, problem.l2, u, sum_growth=growth)
-        error = np.abs(to_float64(grad) - true_grad)
-        if not (error <= tolerance).all():
-            excess = np.nan_to_num(error - tolerance, nan=np.inf)
+    for point in expectations(problem, objective.dtype) if against is None else against:
+        value, grad = objective.value_and_grad(objective.as_coefficients(point.w))
+        value_error = abs(float(value) - point.value)
+        if not value_error <= point.value_tolerance:
+            raise KernelMismatch(_report(objective, "value", value_error, point.value_tolerance))
+        error = np.abs(to_float64(grad) - point.grad)
+        if not (error <= point.grad_tolerance).all():
+            excess = np.nan_to_num(error - point.grad_tolerance, nan=np.inf)
             worst = np.unravel_index(int(np.argmax(excess)), error.shape)
             where = f"gradient[{', '.join(map(str, worst))}]"
-            raise KernelMismatch(_report(objective, where, error[worst], tolerance[worst]))
+            tolerance = point.grad_tolerance[worst]
+            raise KernelMismatch(_report(objective, where, error[worst], tolerance))
 
 
 def _report(objective: Objective, what: str, error: float, tolerance: float) -> str:

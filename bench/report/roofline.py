@@ -1,0 +1,285 @@
+"""Tables and the plot of a roofline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
+
+from bench.report import text
+from bench.report.plot_style import COLOURS, plot_style
+from bench.rooflines import READ, Asked, Case, Roofline
+from bench.score.intervals import median_interval, ratio_interval
+
+_KERNEL_COLOURS = dict(
+    zip(
+        ("torch-autograd", "numpy", "torch-compile", "jax", "fused-cpu", "fused-cuda"),
+        (COLOURS[0], COLOURS[4], COLOURS[3], COLOURS[5], COLOURS[1], COLOURS[2]),
+        strict=True,
+    )
+)
+
+
+def entries(roofline: Roofline) -> pd.DataFrame:
+    """One row per case and entry.
+
+    Columns: case, entry, where X lies, `median_s` with its 95% interval, bytes by the traffic
+    model and what they come to in GB/s, and `of_read`: the time to read X over the entry's, round
+    by round, with its interval. An entry that moves X twice can't be above 0.5.
+    """
+    rows = []
+    for case in roofline.cases:
+        read = case.samples(READ)
+        for entry in case.entries:
+            row: dict[str, Any] = {
+                "case": case.name,
+                "entry": entry.name,
+                "dtype": case.dtype,
+                "device": case.device,
+                "n_samples": case.n_samples,
+                "n_features": case.n_features,
+                "x": case.state,
+                "x_bytes": case.x_bytes,
+                "traffic_bytes": entry.traffic_bytes,
+                "reason": entry.reason,
+            }
+            if entry.seconds_per_call:
+                middle = median_interval(entry.seconds_per_call)
+                row |= {"median_s": middle.median, "low_s": middle.low, "high_s": middle.high}
+                if entry.traffic_bytes is not None and middle.median:
+                    row["gb_per_s"] = entry.traffic_bytes / middle.median / 1e9
+                if read:
+                    share = ratio_interval(entry.seconds_per_call, read)
+                    row |= {
+                        "of_read": share.median,
+                        "of_read_low": share.low,
+                        "of_read_high": share.high,
+                    }
+            rows.append(row)
+    columns = ["median_s", "low_s", "high_s", "gb_per_s", "of_read", "of_read_low", "of_read_high"]
+    frame = pd.DataFrame(rows)
+    return frame.reindex(columns=[*frame.columns, *(c for c in columns if c not in frame)])
+
+
+def readable_entries(frame: pd.DataFrame) -> pd.DataFrame:
+    """`entries` with units."""
+    rows = []
+    for row in frame.to_dict("records"):
+        measured = not pd.isna(row["median_s"])
+        shown = {
+            "case": row["case"],
+            "X": row["x"],
+            "kernel": row["entry"],
+            "per call [95% interval]": row["reason"] or "not measured",
+            "bytes": "",
+            "GB/s": "",
+            "of the read speed": "",
+        }
+        if measured:
+            shown["per call [95% interval]"] = text.seconds_with_range(
+                row["median_s"], row["low_s"], row["high_s"]
+            )
+            if not pd.isna(row["gb_per_s"]):
+                shown["bytes"] = f"{row['traffic_bytes'] / 1e6:,.4g} MB"
+                shown["GB/s"] = f"{row['gb_per_s']:.3g}"
+            if not pd.isna(row["of_read"]):
+                ends = f"{row['of_read_low']:.0%}-{row['of_read_high']:.0%}"
+                shown["of the read speed"] = f"{row['of_read']:.0%} [{ends}]"
+        rows.append(shown)
+    return pd.DataFrame(rows)
+
+
+def verdicts(roofline: Roofline) -> pd.DataFrame:
+    """What each case is held to, beside what was measured.
+
+    Columns: `case`, `asked`, `at_most`, `measured` with `low` and `high`, ratios of time over time
+    (or seconds), and `verdict`: "met", "missed" or "not measured", by the median.
+    """
+    rows = []
+    for case in roofline.cases:
+        for asked in case.asked:
+            middle, low, high = _measured(case, asked)
+            verdict = "not measured"
+            if middle is not None:
+                verdict = "met" if middle <= asked.at_most else "missed"
+            rows.append(
+                {
+                    "case": case.name,
+                    "entry": asked.entry,
+                    "asked": asked.words,
+                    "at_most": asked.at_most,
+                    "is_ratio": bool(asked.beside),
+                    "measured": middle,
+                    "low": low,
+                    "high": high,
+                    "verdict": verdict,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def readable_verdicts(frame: pd.DataFrame) -> pd.DataFrame:
+    """`verdicts` in words: a ratio asked for as "x faster" is shown as that."""
+    rows = []
+    for row in frame.to_dict("records"):
+        shown = "-"
+        if row["verdict"] != "not measured":
+            middle, low, high = row["measured"], row["low"], row["high"]
+            if not row["is_ratio"]:
+                shown = text.seconds_with_range(middle, low, high)
+            elif "faster" in row["asked"]:
+                shown = f"{1 / middle:.2f} x [{1 / high:.2f}-{1 / low:.2f}]"
+            else:
+                shown = f"{middle:.2f} x [{low:.2f}-{high:.2f}]"
+        rows.append(
+            {
+                "case": row["case"],
+                "kernel": row["entry"],
+                "asked": row["asked"],
+                "measured [95% interval]": shown,
+                "": row["verdict"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def agreement(first: Roofline, second: Roofline) -> pd.DataFrame:
+    """Two runs of the same cases: what each is held to, both times.
+
+    Columns: `case`, `asked`, `first` and `second` with their ends, and whether the intervals
+    overlap.
+    """
+    a, b = verdicts(first), verdicts(second)
+    if a.empty or b.empty:
+        return pd.DataFrame()
+    both = a.merge(b, on=["case", "entry", "asked"], suffixes=("_first", "_second"))
+    both = both.dropna(subset=["measured_first", "measured_second"])
+    both["agree"] = (both["low_first"] <= both["high_second"]) & (
+        both["low_second"] <= both["high_first"]
+    )
+    names = ["measured_first", "low_first", "high_first"]
+    names += [name.replace("first", "second") for name in names]
+    return both[["case", "entry", "asked", *names, "agree"]]
+
+
+def plot(roofline: Roofline) -> Figure:
+    """How near to the roof: above by case, below by the size of X.
+
+    Left: for each case X's read speed, as a fraction of what reading X once takes beside it; what
+    reads X twice can't pass one half. Right: X's bytes over the time of a call against the size
+    of X, below the measured roof, hot in cache and cold.
+    """
+    cases = [case for case in roofline.cases if case.samples(READ) and case.asked]
+    sizes = [case for case in roofline.cases if case.samples(READ)]
+    with plot_style():
+        height = max(4.2, 0.5 + 0.9 * len(cases))
+        figure, panels = plt.subplots(1, 2, figsize=(13, height), width_ratios=(1, 1.1))
+        _bars(panels[0], cases)
+        _speeds(panels[1], sizes, roofline.caches)
+        labels = dict(zip(*reversed(panels[1].get_legend_handles_labels()), strict=True))
+        if labels:
+            figure.legend(
+                labels.values(), labels.keys(), loc="outside lower center", ncols=7, frameon=False
+            )
+    plt.close(figure)
+    return figure
+
+
+def _measured(case: Case, asked: Asked) -> tuple[float | None, float | None, float | None]:
+    times = case.samples(asked.entry)
+    if not times:
+        return None, None, None
+    if not asked.beside:
+        alone = median_interval(times)
+        return alone.median, alone.low, alone.high
+    beside = case.samples(asked.beside)
+    if not beside:
+        return None, None, None
+    ratio = ratio_interval(beside, times)
+    return ratio.median, ratio.low, ratio.high
+
+
+def _bars(panel: Axes, cases: Sequence[Case]) -> None:
+    """A bar for each kernel of each case: time to read X over time of a call."""
+    ticks, labels, at = [], [], 0.0
+    for case in cases:
+        read = case.samples(READ)
+        start = at
+        for entry in case.entries:
+            if not entry.seconds_per_call or entry.name not in _KERNEL_COLOURS:
+                continue
+            share = ratio_interval(entry.seconds_per_call, read)
+            if share.median is None or not math.isfinite(share.median):
+                continue
+            panel.barh(at, share.median, height=0.8, color=_KERNEL_COLOURS[entry.name])
+            panel.plot([share.low, share.high], [at, at], color="black", lw=1)
+            panel.text(
+                max(share.median, share.high) + 0.01,
+                at,
+                f"{share.median:.0%}",
+                va="center",
+                fontsize=7.5,
+            )
+            at += 1
+        if at > start:
+            ticks.append((start + at - 1) / 2)
+            labels.append(case.name.replace(" float", "\nfloat").replace(", 2", ",\n2"))
+        at += 0.8
+    panel.axvline(1, color="black", lw=1.5)
+    panel.text(1, -0.9, "reading X once", ha="center", fontsize=8.5)
+    panel.axvline(0.5, color="black", lw=0.8, ls=":")
+    panel.text(0.5, -0.9, "twice", ha="center", fontsize=8.5)
+    panel.set_yticks(ticks, labels, fontsize=8.5)
+    panel.set_xlim(0, 1.18)
+    panel.invert_yaxis()
+    panel.grid(visible=False, axis="y")
+    panel.set_xlabel("time to read X once / time of a call (more is faster)")
+    panel.set_title("How near to the roof", loc="left")
+
+
+def _speeds(panel: Axes, cases: Sequence[Case], caches: Any) -> None:
+    """X's bytes a second against X's bytes, a line for each kernel; dashed where X was cold."""
+    points: dict[tuple[str, bool], list[tuple[float, float]]] = {}
+    for case in cases:
+        if " x 54 float32" not in case.name or case.name.startswith("batch"):
+            continue
+        for entry in case.entries:
+            if entry.seconds_per_call and (entry.name in _KERNEL_COLOURS or entry.name == READ):
+                speed = case.x_bytes / float(np.median(entry.seconds_per_call))
+                # What comes from memory anyway belongs to both lines.
+                for cold in (False, True):
+                    if case.state == "from memory" or cold == (case.state == "cold"):
+                        points.setdefault((entry.name, cold), []).append((case.x_bytes, speed))
+    for (name, cold), line in points.items():
+        x, y = zip(*sorted(line), strict=True)
+        colour = "black" if name == READ else _KERNEL_COLOURS[name]
+        label = None if cold else "the roof: reading X once" if name == READ else name
+        panel.plot(
+            x,
+            y,
+            color=colour,
+            ls="--" if cold else "-",
+            lw=2.2 if name == READ else 1.6,
+            marker="o",
+            ms=3.5,
+            label=label,
+        )
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    for name, size in sorted(caches.items()):
+        if points:
+            panel.axvline(size, color="grey", lw=0.8, ls=":")
+            panel.text(size, 0.02, f" {name}", transform=panel.get_xaxis_transform(), fontsize=8.5)
+    panel.xaxis.set_major_formatter(EngFormatter(unit="B"))
+    panel.yaxis.set_major_formatter(EngFormatter(unit="B/s"))
+    panel.set_xlabel(
+        "size of X, n x 54 float32 (solid: hot, dashed: caches swept before each call)"
+    )
+    panel.set_title("X's bytes per second of a call", loc="left")

@@ -1,0 +1,130 @@
+"""`python -m bench roofline`: how far each kernel is from reading X once."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.errors import InputError
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  python -m bench roofline
+  python -m bench roofline --case "1,000,000 x 54" --twice
+  python -m bench roofline -p file:path=my.csv,target=label --dtype float32
+  python -m bench roofline -k fused-cpu -k torch-autograd --rounds 11
+"""
+)
+@click.option("--case", "cases", multiple=True, help="Cases whose name contains this.")
+@click.option("-p", "--problem", "problems", multiple=True, help="Your data, such as file:path=...")
+@click.option("-k", "--kernel", "kernels", multiple=True, help="Only these kernels.")
+@click.option("-d", "--device", "devices", multiple=True, help="cpu, cuda, ... [default: all here]")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "float64"]),
+    default="float32",
+    show_default=True,
+    help="Of the problems that are named.",
+)
+@click.option(
+    "--rounds", type=click.IntRange(min=3), default=21, show_default=True, help="Samples."
+)
+@click.option("--twice", is_flag=True, help="Measure all of it twice, and compare.")
+@click.option(
+    "--results",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="Folder of roofline.json, tables and plots.",
+)
+def roofline(
+    cases: tuple[str, ...],
+    problems: tuple[str, ...],
+    kernels: tuple[str, ...],
+    devices: tuple[str, ...],
+    dtype: str,
+    rounds: int,
+    twice: bool,
+    folder: Path,
+) -> int:
+    """Time kernels beside reading their X once, and say how near they are.
+
+    Everything of a case takes turns in one run, so that ratios hold on a noisy machine; absolute
+    times hold for this machine alone.
+    """
+    from bench.report.roofline import agreement, readable_verdicts, verdicts
+    from bench.report.write import describe
+    from bench.suites.plan import check_kernel, devices_here
+    from bench.suites.roofline import measure
+    from bench.suites.roofline_cases import chosen_cases
+
+    devices = devices or tuple(devices_here())
+    for kernel in kernels:
+        for device in devices:
+            check_kernel(kernel, device)
+    chosen = chosen_cases(cases, problems, dtype, devices)
+    if not chosen:
+        raise InputError(
+            f"no case has {' or '.join(map(repr, cases))} in its name: leave --case out for all"
+        )
+    runs = []
+    for _ in range(2 if twice else 1):
+        runs.append(measure(chosen, rounds, kernels, lambda name: click.echo(name, err=True)))
+        written = write(runs[-1], folder)
+    click.echo(describe(runs[-1].environment) + "\n")
+    _print(written["entries"])
+    asked = verdicts(runs[-1])
+    if len(asked):
+        _print(readable_verdicts(asked))
+    if twice:
+        both = agreement(*runs)
+        _print(_readable_agreement(both))
+        apart = int((~both["agree"]).sum()) if len(both) else 0
+        click.echo(f"{len(both) - apart} of {len(both)} figures agree within their intervals.")
+    if "cuda" not in devices:
+        click.echo("fused-cuda: not measured: torch finds no CUDA device on this machine.")
+    click.echo(f"Plot and tables: {folder / 'plots' / 'roofline.png'}, {folder / 'tables'}")
+    return 0
+
+
+def write(measured: Any, folder: Path) -> dict[str, Any]:
+    """Write raw samples, tables and the plot; returns the tables for people."""
+    from bench.report import roofline as report
+    from bench.report.write import write_table, write_whole
+    from bench.rooflines import as_json
+
+    write_whole(folder / "roofline.json", as_json(measured).encode())
+    entries, asked = report.entries(measured), report.verdicts(measured)
+    shown = report.readable_entries(entries)
+    write_table(entries, shown, folder / "tables" / "roofline")
+    if len(asked):
+        write_table(asked, report.readable_verdicts(asked), folder / "tables" / "roofline_asked")
+    figure = report.plot(measured)
+    for suffix, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 130})):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=suffix, **options)
+        write_whole(folder / "plots" / f"roofline.{suffix}", buffer.getvalue())
+    return {"entries": shown}
+
+
+def _readable_agreement(both: Any) -> Any:
+    import pandas as pd
+
+    rows = []
+    for row in both.to_dict("records"):
+        shown = {"case": row["case"], "kernel": row["entry"], "asked": row["asked"]}
+        for run in ("first", "second"):
+            middle, low, high = (row[f"{name}_{run}"] for name in ("measured", "low", "high"))
+            shown[run] = f"{middle:.3g} [{low:.3g}-{high:.3g}]"
+        rows.append({**shown, "agree": "yes" if row["agree"] else "no"})
+    return pd.DataFrame(rows)
+
+
+def _print(frame: Any) -> None:
+    click.echo(frame.to_markdown(index=False, disable_numparse=True) + "\n")
