@@ -228,6 +228,8 @@ def test_no_call_after_bind_compiles(variant: Variant, monkeypatch: pytest.Monke
     rows = objective.as_rows(np.arange(100))
     for m in (1, 2, 16, 99):
         objective.value_and_grad(W[1], rows=rows[-m:])
+    objective.hvp(W[1], W[2])
+    objective.hessian(W[1])
     assert compiled == []
 
 
