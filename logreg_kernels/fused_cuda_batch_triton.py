@@ -60,22 +60,26 @@ def batch_partials(
 
     nll_sums = tl.zeros((BLOCK_N, BLOCK_M), dtype)
     grad_sums = tl.zeros((BLOCK_M, BLOCK_D), dtype)
+    row = program * BLOCK_N + tl.arange(0, BLOCK_N).to(tl.int64)
+    # Signs are loaded one block ahead: where a product of float64 matrices depends on a load of
+    # bytes in the same turn of the loop, Triton 3.6 can't compile it.
+    s = tl.load(sign + row, mask=row < n_rows, other=0).to(dtype)
     start = program * BLOCK_N
     while start < n_rows:
-        row = start + tl.arange(0, BLOCK_N).to(tl.int64)
         live = row < n_rows
         tile = tl.load(
             X + (row * N_FEATURES)[:, None] + column[None, :],
             mask=live[:, None] & is_feature[None, :],
             other=0,
         ).to(dtype)
-        s = tl.load(sign + row, mask=live, other=0).to(dtype)[:, None]
         z = tl.dot(tile, w_tile, input_precision="ieee", out_dtype=dtype)
-        nll, residual = nll_and_residual(s * z, s)
+        nll, residual = nll_and_residual(s[:, None] * z, s[:, None])
         nll_sums += tl.where(live[:, None], nll, 0)
         residual = tl.trans(tl.where(live[:, None], residual, 0))
         grad_sums = tl.dot(residual, tile, grad_sums, input_precision="ieee", out_dtype=dtype)
         start += n_programs * BLOCK_N
+        row += n_programs * BLOCK_N
+        s = tl.load(sign + row, mask=row < n_rows, other=0).to(dtype)
 
     of_model = partials + model.to(tl.int64) * n_programs * (N_FEATURES + 1)
     pointers = of_model[:, None] + program * N_FEATURES + column[None, :]

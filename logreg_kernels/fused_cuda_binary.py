@@ -54,7 +54,8 @@ class FusedCudaBinary(TorchData):
     def value_and_grad_batch(self, W: Array) -> tuple[torch.Tensor, torch.Tensor]:
         """f (k,) and gradients (k, d) of k models, X read once for each 16 of them.
 
-        Rows of more than 4 KiB don't fit beside the sums of 16 models: then X is read k times.
+        Rows of more than 4 KiB, in float64 of 2 KiB, don't fit beside the sums of 16 models:
+        then X is read k times.
 
         Traffic: ceil(k / 16) n (d itemsize + 1) bytes, or k n (d itemsize + 1); and twice the
             partial sums, at most 256 MiB, or one for each model.

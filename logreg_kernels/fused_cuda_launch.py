@@ -46,12 +46,18 @@ _GRAM_WARPS = 8
 
 # Models that one reading of X serves: what a dot product of blocks takes at least. X's tile is
 # two operands and lies in shared memory, beside 16 rows of sums. The limits are those of the
-# builds: 8 warps hold a tile of 16 KiB, or of 16 rows of 4 KiB, without a spill; 4 don't.
+# builds: 8 warps hold a tile of 16 KiB, or of 16 longer rows, without a spill, which 4 don't;
+# and the widest take 131 of the 163 KiB of shared memory on sm_80, in float64 by Triton 3.6 69.
 _BATCH_MODELS = 16
 _BATCH_TILE_BYTES = 1 << 14
 _BATCH_MAX_ROWS: dict[DType, int] = {"float32": 64, "float64": 32}
-_BATCH_MAX_ROW_BYTES = 1 << 12
+_BATCH_MAX_ROW_BYTES: dict[DType, int] = {"float32": 1 << 12, "float64": 1 << 11}
 _BATCH_WARPS = 8
+
+
+def max_registers(num_warps: int, resident_programs: int) -> int:
+    """A lane's share, in steps of 8: told it, the assembler doesn't spill to use fewer."""
+    return min(_REGISTERS // (32 * num_warps * resident_programs) // 8 * 8, 255)
 
 
 class BlockShape(NamedTuple):
@@ -66,9 +72,8 @@ class BlockShape(NamedTuple):
 
     @property
     def max_registers(self) -> int:
-        """A lane's share, in steps of 8: told it, the assembler doesn't spill to use fewer."""
-        lanes = 32 * self.num_warps * self.resident_programs
-        return min(_REGISTERS // lanes // 8 * 8, 255)
+        """A lane's share."""
+        return max_registers(self.num_warps, self.resident_programs)
 
     def launch_options(self, n_features: int) -> dict[str, Any]:
         """What every launch on such tiles passes by name."""
@@ -126,6 +131,8 @@ class GramShape(NamedTuple):
     rows: int
     columns: int
     num_warps: int
+    resident_programs: int
+    """Programs that a multiprocessor holds at once."""
 
     def launch_options(self, n_features: int) -> dict[str, Any]:
         """What every launch on such tiles passes by name."""
@@ -134,6 +141,7 @@ class GramShape(NamedTuple):
             "BLOCK_N": self.rows,
             "BLOCK_D": self.columns,
             "num_warps": self.num_warps,
+            "maxnreg": max_registers(self.num_warps, self.resident_programs),
             "enable_fp_fusion": True,
         }
 
@@ -142,7 +150,9 @@ class GramShape(NamedTuple):
 def gram_shape(n_features: int) -> GramShape:
     """The tile for the Hessian of `n_features` columns."""
     columns = max(16, min(_GRAM_COLUMNS, _power_of_two_from(n_features)))
-    return GramShape(rows=_GRAM_ENTRIES // columns, columns=columns, num_warps=_GRAM_WARPS)
+    return GramShape(
+        rows=_GRAM_ENTRIES // columns, columns=columns, num_warps=_GRAM_WARPS, resident_programs=2
+    )
 
 
 class BatchShape(NamedTuple):
@@ -161,13 +171,14 @@ class BatchShape(NamedTuple):
             "BLOCK_M": self.models,
             "BLOCK_D": self.columns,
             "num_warps": self.num_warps,
+            "maxnreg": 255,  # or else the assembler aims at fewer, and spills for it
             "enable_fp_fusion": True,
         }
 
 
 def max_batch_features(dtype: DType) -> int:
     """The widest X that `batch_partials` takes."""
-    return _BATCH_MAX_ROW_BYTES // _ITEMSIZE[dtype]
+    return _BATCH_MAX_ROW_BYTES[dtype] // _ITEMSIZE[dtype]
 
 
 @functools.cache

@@ -33,7 +33,7 @@ def assert_near(got: tuple[Any, Any], expected: tuple[Any, Any], rtol: float) ->
 @settings(max_examples=20)
 @given(
     n=st.integers(2, 200),
-    d=st.integers(1, 70) | st.integers(510, 514),
+    d=st.integers(1, 70) | st.integers(254, 258),
     k=st.integers(1, 35),
     l2=st.sampled_from([0.0, 0.1]),
     seed=st.integers(0, 2**32 - 1),
@@ -119,9 +119,9 @@ def test_a_lost_model_does_not_touch_the_others(variant: Variant) -> None:
         (4, "float32", (64, 16, 16, 8)),
         (54, "float64", (32, 16, 64, 8)),
         (1024, "float32", (16, 16, 1024, 8)),
-        (512, "float64", (16, 16, 512, 8)),
+        (256, "float64", (16, 16, 256, 8)),
     ],
 )
-def test_tiles_by_hand(d: int, dtype: Any, tile: tuple[int, int, int, int]) -> None:
+def test_tiles_by_hand(d: int, dtype: Any, tile: tuple[int, ...]) -> None:
     assert d <= max_batch_features(dtype)
     assert batch_shape(d, dtype) == tile
