@@ -1,4 +1,4 @@
-"""Ahead-of-time builds of `fused-cuda`: registers, spills and PTX, on a machine without a GPU.
+"""Ahead-of-time builds of `fused-cuda`: registers, spills, load widths, PTX; without a GPU.
 
 python -m logreg_kernels.fused_cuda_build                      a table, at typical shapes
 python -m logreg_kernels.fused_cuda_build -d 54 -d 300 --json  other widths; with the PTX
@@ -53,10 +53,10 @@ WITH_ROWS = ("nll_and_grad_partials", "softmax_partials")
 SHAPES = (*((2, d) for d in WIDTHS), (3, 4), (3, 13), (10, 64), (1000, 784))
 CAPABILITIES = (80, 90)
 
-_TABLE = "{:<22} {:<8} {:>5} {:>6} {:>5} {:>6} {:>5} {:>9} {:>12} {:>12}"
+_TABLE = "{:<22} {:<8} {:>5} {:>6} {:>5} {:>6} {:>5} {:>9} {:>12} {:>12} {:>10}"
 _HEADINGS = (
     *("kernel", "dtype", "c", "d", "rows", "target", "warps"),
-    *("registers", "spills_bytes", "shared_bytes"),
+    *("registers", "spills_bytes", "shared_bytes", "load_bytes"),
 )
 
 
@@ -77,6 +77,8 @@ class KernelBuild:
     """Stack and local memory a thread: with no local arrays here, what registers did not hold."""
     shared_bytes: int
     """Shared memory a program."""
+    load_bytes: int
+    """The widest load from global memory of one lane."""
     ptx: str
 
 
@@ -159,6 +161,7 @@ def build(
         registers=usage["REG"],
         spilled_bytes=usage["STACK"] + usage["LOCAL"],
         shared_bytes=compiled.metadata.shared,
+        load_bytes=max(_load_widths(compiled.asm["ptx"])),
         ptx=compiled.asm["ptx"],
     )
 
@@ -247,6 +250,12 @@ def _specialisation(
         if looked_at and signature[name].startswith("*"):
             attributes[(index,)] = [["tt.divisibility", 16]]
     return signature, attributes
+
+
+def _load_widths(ptx: str) -> set[int]:
+    """Bytes of each kind of load from global memory: ld.global.v4.b32 has 16."""
+    loads = re.findall(r"\bld\.global\.(?:\w+(?:::\w+)*\.)*?(?:v(\d)\.)?b(\d+)", ptx)
+    return {int(count or 1) * int(bits) // 8 for count, bits in loads}
 
 
 def _resource_usage(cubin: bytes, cuobjdump: str) -> dict[str, int]:

@@ -109,6 +109,14 @@ def test_no_build_has_an_atomic(builds: list[dict[str, Any]]) -> None:
     assert [label(b) for b in builds if atomic.search(b["ptx"])] == []
 
 
+def test_loads_are_as_wide_as_the_alignment_of_rows_allows(builds: list[dict[str, Any]]) -> None:
+    for built in builds:
+        row_bytes = built["n_features"] * np.dtype(built["dtype"]).itemsize
+        if built["kernel"] != "reduce_partials":
+            aligned = min(16, row_bytes & -row_bytes)
+            assert built["load_bytes"] >= aligned, label(built)
+
+
 def test_loads_of_aligned_rows_are_16_bytes_wide(builds: list[dict[str, Any]]) -> None:
     wide = re.compile(r"ld\.global\.(?:v4\.b32|v2\.b64)")
     for built in builds:
@@ -138,13 +146,13 @@ def test_shared_memory_leaves_room_for_a_program(builds: list[dict[str, Any]]) -
 def test_the_table_has_a_line_a_build(builds: list[dict[str, Any]]) -> None:
     done = run_module("-d", "54", "--dtype", "float32", "--capability", "90")
     headings, *lines = done.stdout.splitlines()
-    assert headings.split()[-3:] == ["registers", "spills_bytes", "shared_bytes"]
+    assert headings.split()[-4:] == ["registers", "spills_bytes", "shared_bytes", "load_bytes"]
     expected = [
         str(b["registers"])
         for b in builds
         if (b["n_features"], b["dtype"], b["capability"]) == (54, "float32", 90)
     ]
-    assert [line.split()[-3] for line in lines] == expected
+    assert [line.split()[-4] for line in lines] == expected
 
 
 def test_under_the_interpreter_it_says_what_to_unset() -> None:
