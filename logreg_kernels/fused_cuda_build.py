@@ -130,6 +130,7 @@ def build(
     if kernel == "reduce_partials":
         block_p, block_k = reduction_shape(n_coefficients, dtype)
         constants = {"N_COEFFICIENTS": n_coefficients, "BLOCK_P": block_p, "BLOCK_K": block_k}
+        constants["BATCH"] = False
     else:
         block: BlockShape | GramShape | BatchShape = block_shape(n_features, dtype)
         if kernel == "gram_partials":

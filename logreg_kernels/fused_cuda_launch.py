@@ -246,6 +246,7 @@ def reduce_partials(
         N_COEFFICIENTS=n_coefficients,
         BLOCK_P=block_p,
         BLOCK_K=block_k,
+        BATCH=value is not None and value.ndim == 1,
         enable_fp_fusion=True,
     )
 

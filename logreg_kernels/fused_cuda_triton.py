@@ -219,37 +219,37 @@ def reduce_partials(
     N_COEFFICIENTS: tl.constexpr,
     BLOCK_P: tl.constexpr,
     BLOCK_K: tl.constexpr,
+    BATCH: tl.constexpr,
 ):
-    """f and its gradient from the partial sums, for each of k models; or sums without a value.
+    """f and its gradient from the partial sums, of each of k models; or, of one, without a value.
 
         value = 1/n_rows sum_p partials[P m + p] + l2/2 ||w||^2       (the last program)
         grad  = 1/n_rows sum_p partials[p, :]    + l2 w               (BLOCK_K columns each)
 
-    Launched with (ceil(m / BLOCK_K) + 1, k) programs, or, without a value, one less for a model.
+    Launched with (ceil(m / BLOCK_K) + 1, k) programs, or, without a value, ceil(m / BLOCK_K).
 
     Args:
-        partials: shape (k, P (N_COEFFICIENTS + 1)), or (k, P N_COEFFICIENTS) without a value.
+        partials: shape (k, P (N_COEFFICIENTS + 1)), or (P, N_COEFFICIENTS) without a value.
         w: coefficients, shape (k, N_COEFFICIENTS), or None for no penalty.
         l2: penalty, shape (1,). In memory, since Triton passes a Python float as float32.
         value: written, shape (k,), or None.
-        grad: written, of w's shape.
+        grad: written, shape (k, N_COEFFICIENTS).
         n_rows: rows that were summed over.
         n_programs: P.
         N_COEFFICIENTS: m, which is d for two classes and c d for more.
         BLOCK_P, BLOCK_K: the tile, partials by columns; powers of two.
+        BATCH: whether k may be above 1: then what is read need not be at a multiple of 16 bytes.
     Traffic: k P (m + 1) itemsize bytes, most of them still in L2; writes k (m + 1) itemsize.
     """
     dtype = partials.dtype.element_ty
     count = n_rows.to(dtype)
-    model = tl.program_id(1).to(tl.int64)
-    n_column_blocks = tl.num_programs(0)
-    if value is None:
-        partials += model * n_programs * N_COEFFICIENTS
-    else:
+    n_column_blocks = tl.num_programs(0) - (0 if value is None else 1)
+    if BATCH:
+        model = tl.program_id(1).to(tl.int64)
         partials += model * n_programs * (N_COEFFICIENTS + 1)
-        n_column_blocks -= 1
-    if w is not None:
         w += model * N_COEFFICIENTS
+        grad += model * N_COEFFICIENTS
+        value += model
     if tl.program_id(0) < n_column_blocks:
         column = tl.program_id(0).to(tl.int64) * BLOCK_K + tl.arange(0, BLOCK_K)
         is_feature = column < N_COEFFICIENTS
@@ -266,7 +266,7 @@ def reduce_partials(
         total = tl.sum(sums, axis=0) / count
         if w is not None:
             total += tl.load(l2) * tl.load(w + column, mask=is_feature, other=0)
-        tl.store(grad + model * N_COEFFICIENTS + column, total, mask=is_feature)
+        tl.store(grad + column, total, mask=is_feature)
     elif value is not None:
         lanes = tl.arange(0, BLOCK_P * BLOCK_K)
         nll_sums = tl.zeros((BLOCK_P * BLOCK_K,), dtype)
@@ -285,4 +285,4 @@ def reduce_partials(
         penalty = tl.load(l2)
         # Where there is no penalty, 0 times an overflown ||w||^2 must not be NaN.
         ridge = tl.where(penalty == 0, 0, 0.5 * penalty * tl.sum(squares, axis=0))
-        tl.store(value + model, nll + ridge)
+        tl.store(value, nll + ridge)

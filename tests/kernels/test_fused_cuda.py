@@ -110,6 +110,7 @@ def test_the_reduction_goes_through_several_tiles(variant: Variant) -> None:
         N_COEFFICIENTS=d,
         BLOCK_P=block_p,
         BLOCK_K=block_k,
+        BATCH=False,
     )
     expected = nlls.sum() / n_rows + 0.5 * l2 * w @ w, sums.sum(axis=0) / n_rows + l2 * w
     assert_close((value, grad), expected, rtol=16 * variant.eps)
