@@ -63,7 +63,7 @@ class FusedCuda:
     def bind(
         self, X: FloatMatrix, y: Labels, *, l2: float, device: str, dtype: DType
     ) -> FusedCudaBinary | FusedCudaSoftmax:
-        """Transfer the data, and compile for its width, with and without `rows`.
+        """Transfer the data, and compile for its width all that an optimizer may call.
 
         Raises:
             ValueError: X has more than `max_features(dtype)` columns, or W more than
@@ -105,12 +105,21 @@ class FusedCuda:
         return replace(objective, bind_times=times)
 
 
+# A Hessian above it is compiled for when it is first asked for: here it would take the memory.
+_MAX_HESSIAN_BYTES = 1 << 26
+
+
 def compile_for(objective: FusedCudaBinary | FusedCudaSoftmax) -> None:
-    """Launch both variants on one row of X: Triton compiles at the first launch."""
+    """Launch every variant on one row of X: Triton compiles at the first launch."""
     w = objective.as_coefficients(np.zeros(objective.coefficient_shape))
     first_row = replace(objective, X=objective.X[:1])
     first_row.value_and_grad(w)
     first_row.value_and_grad(w, rows=objective.as_rows(np.zeros(1, dtype=np.intp)))
+    first_row.hvp(w, w)
+    if isinstance(first_row, FusedCudaBinary):
+        first_row.value_and_grad_batch(torch.stack([w, w]))
+        if w.numel() ** 2 * w.element_size() <= _MAX_HESSIAN_BYTES:
+            first_row.hessian(w)
     objective.synchronize()
 
 

@@ -1,4 +1,4 @@
-"""Ahead-of-time builds of `fused-cuda`: registers, spills and PTX, on a machine without a GPU.
+"""Ahead-of-time builds of `fused-cuda`: registers, spills, load widths, PTX; without a GPU.
 
 python -m logreg_kernels.fused_cuda_build                      a table, at typical shapes
 python -m logreg_kernels.fused_cuda_build -d 54 -d 300 --json  other widths; with the PTX
@@ -22,8 +22,14 @@ from typing import Any
 
 from logreg_kernels.contract import DType
 from logreg_kernels.fused_cuda_launch import (
+    BatchShape,
+    BlockShape,
+    GramShape,
+    batch_shape,
     block_shape,
     device_code,
+    gram_shape,
+    max_batch_features,
     max_coefficients,
     max_features,
     reduction_shape,
@@ -34,17 +40,23 @@ from logreg_kernels.validation import DTYPES
 KERNELS = {
     "nll_and_grad_partials": "fused_cuda_triton",
     "softmax_partials": "fused_cuda_softmax_triton",
+    "batch_partials": "fused_cuda_batch_triton",
+    "hvp_partials": "fused_cuda_hessian_triton",
+    "softmax_hvp_partials": "fused_cuda_hessian_triton",
+    "curvatures": "fused_cuda_hessian_triton",
+    "gram_partials": "fused_cuda_hessian_triton",
     "reduce_partials": "fused_cuda_triton",
 }
 WIDTHS = (1, 4, 31, 54, 100, 784, 4096, 8192, 16384)
+WITH_ROWS = ("nll_and_grad_partials", "softmax_partials")
 # (classes, width): softmax_partials is compiled for the width alone, the reduction for both.
 SHAPES = (*((2, d) for d in WIDTHS), (3, 4), (3, 13), (10, 64), (1000, 784))
 CAPABILITIES = (80, 90)
 
-_TABLE = "{:<22} {:<8} {:>5} {:>6} {:>5} {:>6} {:>5} {:>9} {:>12} {:>12}"
+_TABLE = "{:<22} {:<8} {:>5} {:>6} {:>5} {:>6} {:>5} {:>9} {:>12} {:>12} {:>10}"
 _HEADINGS = (
     *("kernel", "dtype", "c", "d", "rows", "target", "warps"),
-    *("registers", "spills_bytes", "shared_bytes"),
+    *("registers", "spills_bytes", "shared_bytes", "load_bytes"),
 )
 
 
@@ -65,6 +77,8 @@ class KernelBuild:
     """Stack and local memory a thread: with no local arrays here, what registers did not hold."""
     shared_bytes: int
     """Shared memory a program."""
+    load_bytes: int
+    """The widest load from global memory of one lane."""
     ptx: str
 
 
@@ -111,16 +125,25 @@ def build(
     if device_code().INTERPRETED:
         raise RuntimeError("Triton's interpreter is on: unset TRITON_INTERPRET to compile")
     options: dict[str, Any] = {"enable_fp_fusion": True}
-    constants: dict[str, int | None]
-    if kernel != "reduce_partials":
-        block = block_shape(n_features, dtype)
-        options |= {"num_warps": block.num_warps, "maxnreg": block.max_registers}
-        constants = {"N_FEATURES": n_features, "CHUNKS": block.chunks, "BLOCK_N": block.rows}
-        constants |= {"BLOCK_K": block.chunk_columns} | ({} if rows else {"rows": None})
-    else:
+    constants: dict[str, Any]
+    function = getattr(device_code(KERNELS[kernel]), kernel)
+    if kernel == "reduce_partials":
         block_p, block_k = reduction_shape(n_coefficients, dtype)
         constants = {"N_COEFFICIENTS": n_coefficients, "BLOCK_P": block_p, "BLOCK_K": block_k}
-    function = getattr(device_code(KERNELS[kernel]), kernel)
+        constants["BATCH"] = False
+    else:
+        block: BlockShape | GramShape | BatchShape = block_shape(n_features, dtype)
+        if kernel == "gram_partials":
+            block = gram_shape(n_features)
+        elif kernel == "batch_partials":
+            block = batch_shape(n_features, dtype)
+        launched = block.launch_options(n_features)
+        constants = {name: value for name, value in launched.items() if name.isupper()}
+        options |= {name: value for name, value in launched.items() if not name.isupper()}
+        names = {parameter.name for parameter in function.params}
+        constants |= {"rows": None} if "rows" in names and not rows else {}
+        if kernel == "gram_partials" and n_features <= constants["BLOCK_D"]:
+            constants["weight"] = None
     signature, attributes = _specialisation(function, dtype, constants)
     compiled = triton.compile(
         ASTSource(function, signature, constants, attributes),
@@ -139,6 +162,7 @@ def build(
         registers=usage["REG"],
         spilled_bytes=usage["STACK"] + usage["LOCAL"],
         shared_bytes=compiled.metadata.shared,
+        load_bytes=max(_load_widths(compiled.asm["ptx"])),
         ptx=compiled.asm["ptx"],
     )
 
@@ -154,11 +178,23 @@ def build_all(
     ):
         if n_features > max_features(dtype):
             continue
-        partials = "nll_and_grad_partials" if n_classes == 2 else "softmax_partials"
-        for kernel, rows in ((partials, False), (partials, True), ("reduce_partials", False)):
-            yield build(
-                kernel, dtype, n_features, n_classes=n_classes, rows=rows, capability=capability
-            )
+        for kernel in launched_kernels(n_classes, n_features, dtype):
+            for rows in (False, True) if kernel in WITH_ROWS else (False,):
+                yield build(
+                    kernel, dtype, n_features, n_classes=n_classes, rows=rows, capability=capability
+                )
+
+
+def launched_kernels(n_classes: int, n_features: int, dtype: DType) -> list[str]:
+    """The device functions that some call launches at this shape."""
+    if n_classes > 2:
+        return ["softmax_partials", "softmax_hvp_partials", "reduce_partials"]
+    kernels = ["nll_and_grad_partials", "hvp_partials", "gram_partials", "reduce_partials"]
+    if n_features > gram_shape(n_features).columns:
+        kernels.append("curvatures")
+    if n_features <= max_batch_features(dtype):
+        kernels.append("batch_partials")
+    return kernels
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -196,7 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _specialisation(
-    function: Any, dtype: DType, constants: dict[str, int | None]
+    function: Any, dtype: DType, constants: dict[str, Any]
 ) -> tuple[dict[str, str], dict[tuple[int], list[list[Any]]]]:
     """Signature and attributes as Triton's launcher derives them from the arguments.
 
@@ -205,7 +241,7 @@ def _specialisation(
     """
     element = {"float32": "*fp32", "float64": "*fp64"}[dtype]
     types = {"sign": "*i8", "label": "*i32", "rows": "*i64"}
-    types |= dict.fromkeys(("n_rows", "n_samples", "n_classes", "n_programs"), "i32")
+    types |= dict.fromkeys(("n_rows", "n_samples", "n_classes", "n_models", "n_programs"), "i32")
     signature: dict[str, str] = {}
     attributes: dict[tuple[int], list[list[Any]]] = {}
     for index, parameter in enumerate(function.params):
@@ -215,6 +251,12 @@ def _specialisation(
         if looked_at and signature[name].startswith("*"):
             attributes[(index,)] = [["tt.divisibility", 16]]
     return signature, attributes
+
+
+def _load_widths(ptx: str) -> set[int]:
+    """Bytes of each kind of load from global memory: ld.global.v4.b32 has 16."""
+    loads = re.findall(r"\bld\.global\.(?:\w+(?:::\w+)*\.)*?(?:v(\d)\.)?b(\d+)", ptx)
+    return {int(count or 1) * int(bits) // 8 for count, bits in loads}
 
 
 def _resource_usage(cubin: bytes, cuobjdump: str) -> dict[str, int]:

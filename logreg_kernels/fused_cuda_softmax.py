@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from logreg_kernels.contract import Array
-from logreg_kernels.fused_cuda_launch import block_shape, device_code, reduce_partials
+from logreg_kernels.fused_cuda_hessian import hessian_by_products, hvp
+from logreg_kernels.fused_cuda_launch import (
+    aligned,
+    block_shape,
+    device_code,
+    launching,
+    reduce_partials,
+)
 from logreg_kernels.torch_data import TorchData
 from logreg_kernels.torch_devices import as_indices
 from logreg_kernels.validation import check_models
@@ -39,9 +45,7 @@ class FusedCudaSoftmax(TorchData):
         self, w: Array, rows: Array | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """f(W) and its gradient; see `Objective.value_and_grad`."""
-        W = self.checked(w).contiguous()
-        if W.data_ptr() % 16:  # a view at an odd offset, which the device code doesn't take
-            W = W.clone()
+        W = aligned(self.checked(w).contiguous())
         if rows is not None:
             rows = as_indices(rows, self.device).contiguous()
         n_samples, n_features = self.X.shape
@@ -51,8 +55,7 @@ class FusedCudaSoftmax(TorchData):
         n_programs = min((n_rows - 1) // block.rows + 1, self.max_programs)
         value, grad = self.X.new_empty(()), torch.empty_like(W)
         partials = self.X.new_empty(n_programs * (W.numel() + 1))
-        # The interpreter computes in NumPy, which warns of overflow where a GPU does not.
-        with torch.cuda.device_of(self.X), np.errstate(all="ignore"):
+        with launching(self.X):
             device_code("fused_cuda_softmax_triton").softmax_partials[(n_programs,)](
                 self.X,
                 self.label,
@@ -62,13 +65,7 @@ class FusedCudaSoftmax(TorchData):
                 n_rows,
                 n_samples,
                 n_classes,
-                N_FEATURES=n_features,
-                CHUNKS=block.chunks,
-                BLOCK_N=block.rows,
-                BLOCK_K=block.chunk_columns,
-                num_warps=block.num_warps,
-                maxnreg=block.max_registers,
-                enable_fp_fusion=True,
+                **block.launch_options(n_features),
             )
             reduce_partials(partials, W, self.penalty, value, grad, n_rows, n_programs, self.dtype)
         return value, grad
@@ -77,3 +74,13 @@ class FusedCudaSoftmax(TorchData):
         """Refused: batches are for two classes."""
         check_models(W, self.coefficient_shape)
         raise AssertionError("check_models refuses more than two classes")
+
+    def hvp(self, w: Array, v: Array) -> torch.Tensor:
+        """H(W) V, shape (c, d), in one pass over X; see `softmax_hvp_partials`."""
+        w, v = self.checked(w), self.checked(v, "v")
+        return hvp(self.X, w, v, self.penalty, self.dtype, self.max_programs)
+
+    def hessian(self, w: Array) -> torch.Tensor:
+        """H(W), shape (c d, c d), by c d products: c d passes over X."""
+        w = self.checked(w)
+        return hessian_by_products(lambda v: self.hvp(w, v), w)

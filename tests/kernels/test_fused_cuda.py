@@ -110,6 +110,7 @@ def test_the_reduction_goes_through_several_tiles(variant: Variant) -> None:
         N_COEFFICIENTS=d,
         BLOCK_P=block_p,
         BLOCK_K=block_k,
+        BATCH=False,
     )
     expected = nlls.sum() / n_rows + 0.5 * l2 * w @ w, sums.sum(axis=0) / n_rows + l2 * w
     assert_close((value, grad), expected, rtol=16 * variant.eps)
@@ -228,6 +229,8 @@ def test_no_call_after_bind_compiles(variant: Variant, monkeypatch: pytest.Monke
     rows = objective.as_rows(np.arange(100))
     for m in (1, 2, 16, 99):
         objective.value_and_grad(W[1], rows=rows[-m:])
+    objective.hvp(W[1], W[2])
+    objective.hessian(W[1])
     assert compiled == []
 
 

@@ -13,12 +13,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from logreg_kernels.fused_cuda_build import CAPABILITIES, SHAPES, build, main
+from logreg_kernels.fused_cuda_build import (
+    CAPABILITIES,
+    SHAPES,
+    WITH_ROWS,
+    build,
+    launched_kernels,
+    main,
+)
 from logreg_kernels.fused_cuda_build import KERNELS as DEVICE_FUNCTIONS
 from logreg_kernels.fused_cuda_launch import block_shape, max_features
 from logreg_kernels.validation import DTYPES
 
-READ_X = ("nll_and_grad_partials", "softmax_partials")
+# On the tiles of `block_shape`; beside the number of loads of a row's chunks that each makes.
+READ_X = {
+    "nll_and_grad_partials": 1,
+    "softmax_partials": 3,
+    "hvp_partials": 3,
+    "softmax_hvp_partials": 5,
+    "curvatures": 1,
+}
 MODULE = "logreg_kernels.fused_cuda_build"
 
 
@@ -57,7 +71,15 @@ def test_every_variant_is_built(builds: list[dict[str, Any]]) -> None:
     assert found == expected
     assert {4, 31, 54, 100, 784, 4096} <= {d for _, c, d, _ in found if c == 2}
     assert {(3, 4), (3, 13), (10, 64), (1000, 784)} <= {(c, d) for _, c, d, _ in found}
-    assert len(builds) == 3 * len(expected)
+    for dtype, c, d, capability in expected:
+        kernels = launched_kernels(c, d, dtype)
+        variants = [(k, rows) for k in kernels for rows in {False, k in WITH_ROWS}]
+        built = [
+            (b["kernel"], b["rows"])
+            for b in builds
+            if tuple(b[key] for key in keys) == (dtype, c, d, capability)
+        ]
+        assert sorted(built) == sorted(variants)
     assert {b["kernel"] for b in builds} == set(DEVICE_FUNCTIONS)
     for partials, classes in (("nll_and_grad", "2"), ("softmax", "3 10 1000")):
         found_c = {b["n_classes"] for b in builds if b["kernel"] == f"{partials}_partials"}
@@ -87,27 +109,50 @@ def test_no_build_has_an_atomic(builds: list[dict[str, Any]]) -> None:
     assert [label(b) for b in builds if atomic.search(b["ptx"])] == []
 
 
+def test_loads_are_as_wide_as_the_alignment_of_rows_allows(builds: list[dict[str, Any]]) -> None:
+    for built in builds:
+        row_bytes = built["n_features"] * np.dtype(built["dtype"]).itemsize
+        if built["kernel"] != "reduce_partials":
+            aligned = min(16, row_bytes & -row_bytes)
+            assert built["load_bytes"] >= aligned, label(built)
+
+
 def test_loads_of_aligned_rows_are_16_bytes_wide(builds: list[dict[str, Any]]) -> None:
     wide = re.compile(r"ld\.global\.(?:v4\.b32|v2\.b64)")
     for built in builds:
         aligned = built["n_features"] * np.dtype(built["dtype"]).itemsize % 16 == 0
         if built["kernel"] in READ_X and aligned and built["n_features"] > 4:
             chunks = block_shape(built["n_features"], built["dtype"]).chunks
-            # Each column of W besides, once in each loop over the classes.
-            loads = 3 * chunks if built["kernel"] == "softmax_partials" else chunks
+            # Those of w and v, besides, once in each loop over the classes.
+            loads = READ_X[built["kernel"]] * chunks
             assert len(wide.findall(built["ptx"])) >= loads, label(built)
+
+
+def test_products_of_blocks_load_aligned_rows_widely(builds: list[dict[str, Any]]) -> None:
+    wide = re.compile(r"ld\.global\.(?:v4\.b32|v2\.b64)")
+    tensor_cores = re.compile(r"mma\.sync\.aligned\.\w+\.row\.col\.f64")
+    for built in builds:
+        aligned = built["n_features"] * np.dtype(built["dtype"]).itemsize % 16 == 0
+        if built["kernel"] in ("batch_partials", "gram_partials") and aligned:
+            assert wide.search(built["ptx"]), label(built)
+            if built["dtype"] == "float64":
+                assert tensor_cores.search(built["ptx"]), label(built)
+
+
+def test_shared_memory_leaves_room_for_a_program(builds: list[dict[str, Any]]) -> None:
+    assert all(b["shared_bytes"] <= 163 << 10 for b in builds)  # of an A100's multiprocessor
 
 
 def test_the_table_has_a_line_a_build(builds: list[dict[str, Any]]) -> None:
     done = run_module("-d", "54", "--dtype", "float32", "--capability", "90")
     headings, *lines = done.stdout.splitlines()
-    assert headings.split()[-3:] == ["registers", "spills_bytes", "shared_bytes"]
+    assert headings.split()[-4:] == ["registers", "spills_bytes", "shared_bytes", "load_bytes"]
     expected = [
         str(b["registers"])
         for b in builds
         if (b["n_features"], b["dtype"], b["capability"]) == (54, "float32", 90)
     ]
-    assert [line.split()[-3] for line in lines] == expected
+    assert [line.split()[-4] for line in lines] == expected
 
 
 def test_under_the_interpreter_it_says_what_to_unset() -> None:

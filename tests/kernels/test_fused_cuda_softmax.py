@@ -123,6 +123,7 @@ def test_no_call_after_bind_compiles(variant: Variant, monkeypatch: pytest.Monke
     objective.value_and_grad(odd)
     for m in (1, 2, 16, 99):
         objective.value_and_grad(odd, rows=rows[-m:])
+    objective.hessian(odd)
     assert compiled == []
 
 
