@@ -108,6 +108,8 @@ def load_roofline(path: Path) -> Roofline:
             )
         cases = tuple(_case(case) for case in fields.pop("cases"))
         return Roofline(cases=cases, **fields)
+    except InputError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{path} is not a roofline: move the file away") from None
 

@@ -1,0 +1,62 @@
+"""`pytest --benchmark-only`: kernels beside the time to read their X, small and of some size.
+
+One benchmark a kernel and one for reading, grouped by data; `extra_info` has the bytes that the
+traffic model counts and what they come to in GB/s. Each is timed alone here: for fractions of the
+read speed, `python -m bench roofline` lets them take turns.
+"""
+
+from __future__ import annotations
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from bench.measure.bandwidth import reader
+from bench.measure.kernel_time import value_and_grad_call
+from bench.problems import load_problem
+from bench.rooflines import READ
+from bench.suites.plan import devices_here, why_not_timed
+from bench.suites.session import Session
+from logreg_kernels import KERNELS
+
+# What a call costs whatever the data, and two megabytes, which stay in most last-level caches.
+PROBLEMS = ("synthetic:n=100,d=4", "synthetic:n=10000,d=54")
+
+
+@pytest.mark.parametrize("device", devices_here())
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_roofline(
+    problem: str, kernel: str, device: str, benchmark: BenchmarkFixture, session: Session
+) -> None:
+    """One call of value and gradient in float32."""
+    reason = why_not_timed(kernel, device)
+    if reason:
+        pytest.skip(f"{kernel} on {device}: {reason}")
+    objective = session.bound(load_problem(problem), kernel, device, "float32").objective
+    traffic = getattr(objective, "traffic_bytes", None)
+    call = value_and_grad_call(objective)
+
+    def ended() -> None:
+        call()
+        objective.synchronize()
+
+    benchmark.group = f"roofline {problem} float32"
+    benchmark(ended)
+    _add_bytes(benchmark, traffic)
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_read(problem: str, benchmark: BenchmarkFixture) -> None:
+    """X once, on all threads: the roof."""
+    X = load_problem(problem).X.astype("float32")
+    benchmark.group = f"roofline {problem} float32"
+    benchmark.extra_info["entry"] = READ
+    benchmark(reader([X]))
+    _add_bytes(benchmark, X.nbytes)
+
+
+def _add_bytes(benchmark: BenchmarkFixture, traffic_bytes: int | None) -> None:
+    benchmark.extra_info["traffic_bytes"] = traffic_bytes
+    if benchmark.stats is not None and traffic_bytes is not None:
+        median = benchmark.stats.stats.median
+        benchmark.extra_info["gb_per_s"] = traffic_bytes / median / 1e9
