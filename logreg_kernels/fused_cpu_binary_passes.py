@@ -13,9 +13,9 @@ import numpy as np
 
 from logreg_kernels.fused_cpu_blocks import (
     FLUSH_ROWS,
+    ahead_of,
     flush,
     mean_value_and_grad,
-    rows_ahead,
     take_rows,
 )
 from logreg_kernels.fused_cpu_compile import compiled
@@ -38,18 +38,18 @@ def add_grad(X, sign, w, rows, start, stop, block, grad):
     d = X.shape[1]
     z, residual = np.empty(block, X.dtype), np.empty(block, X.dtype)
     sums = np.zeros(d, X.dtype)
-    nll = 0.0
+    nll, ahead = 0.0, ahead_of(X, block)
     if rows is not None:
         taken, taken_sign = np.empty((block, d), X.dtype), np.empty(block, np.int8)
     for first in range(start, stop, block):
         count = min(block, stop - first)
         if rows is None:
-            row_products(X, first, count, w, z)
+            row_products(X, first, count, w, z, ahead)
             nll += nll_and_residuals(z, sign[first : first + count], residual)
-            add_weighted_rows(X, first, count, residual, sums, rows_ahead(X))
+            add_weighted_rows(X, first, count, residual, sums, ahead)
         else:
             take_rows(X, sign, rows[first : first + count], taken, taken_sign)
-            row_products(taken, 0, count, w, z)
+            row_products(taken, 0, count, w, z, 0)
             nll += nll_and_residuals(z, taken_sign[:count], residual)
             add_weighted_rows(taken, 0, count, residual, sums, 0)
         if (first - start) % FLUSH_ROWS >= FLUSH_ROWS - block:
@@ -79,15 +79,15 @@ def add_hvp(X, w, v, start, stop, block, product):
     Traffic: d itemsize bytes a row.
     """
     z, u = np.empty(block, X.dtype), np.empty(block, X.dtype)
-    sums = np.zeros(X.shape[1], X.dtype)
+    sums, ahead = np.zeros(X.shape[1], X.dtype), ahead_of(X, block)
     for first in range(start, stop, block):
         count = min(block, stop - first)
-        row_products(X, first, count, w, z)
-        row_products(X, first, count, v, u)
+        row_products(X, first, count, w, z, ahead)
+        row_products(X, first, count, v, u, 0)
         curvature(z[:count])
         for i in range(count):
             u[i] *= z[i]
-        add_weighted_rows(X, first, count, u, sums, rows_ahead(X))
+        add_weighted_rows(X, first, count, u, sums, ahead)
         if (first - start) % FLUSH_ROWS >= FLUSH_ROWS - block:
             flush(sums, product)
     flush(sums, product)
@@ -104,10 +104,10 @@ def add_hessian(X, w, start, stop, block, hessian):
     d = X.shape[1]
     z = np.empty(block, X.dtype)
     weighted, rows = np.empty((block, d), X.dtype), np.zeros((block, hessian.shape[1]), X.dtype)
-    sums = np.zeros(hessian.shape, X.dtype)
+    sums, ahead = np.zeros(hessian.shape, X.dtype), ahead_of(X, block)
     for first in range(start, stop, block):
         count = min(block, stop - first)
-        row_products(X, first, count, w, z)
+        row_products(X, first, count, w, z, ahead)
         curvature(z[:count])
         for i in range(count):
             row, x = rows[i], X[first + i]

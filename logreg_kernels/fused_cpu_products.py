@@ -7,6 +7,11 @@
 Each sum has a fixed order, which depends on the shapes and the machine's vectors alone. What a
 block adds to a sum starts from 0, so that rounding errors grow with the rows of a block and
 the number of blocks, not with their product.
+
+While the arithmetic of a block runs, memory would idle. So the first two ask for rows further on,
+in the order in which they lie in memory and evenly over both loops: half of a block's worth each.
+Rejected: the same rows, one block further on, asked for as each row is added up. All requests then
+come in the second loop, faster than the buffers for them empty, and jump from row to row.
 """
 
 # Numba types the arguments of intrinsics itself.
@@ -34,11 +39,12 @@ TILE_VECTORS = 4 if REGISTERS == 32 else 2
 
 
 @intrinsic
-def row_products(typing_context, X, first, count, w, z):
+def row_products(typing_context, X, first, count, w, z, ahead):
     """z[i] = X[first + i] . w for 0 <= i < count.
 
     Args:
         X: (n, d), row-contiguous.  w: (d,), contiguous.  z: written, at least (count,).
+        ahead: numbers between a block and what is asked for.
     """
 
     def generate(context, builder, signature, arguments):
@@ -48,6 +54,7 @@ def row_products(typing_context, X, first, count, w, z):
         z_data = _data(context, builder, signature.args[4], arguments[4])
         whole = builder.and_(d, I64(-emit.lanes))
         tail = emit.first_lanes(builder.sub(d, whole))
+        asked = builder.add(builder.mul(arguments[1], d), arguments[5])
         sums = emit.accumulators(ROWS_AT_ONCE)
 
         def rows_at(i: Any, n_rows: int) -> None:
@@ -58,6 +65,10 @@ def row_products(typing_context, X, first, count, w, z):
 
             def add_columns(j: Any, mask: Any) -> None:
                 w_vector = emit.load(w_data, j, mask)
+                if n_rows == ROWS_AT_ONCE:  # as many numbers as half of these rows have
+                    done = builder.udiv(builder.mul(i, d), I64(2))
+                    done = builder.add(done, builder.mul(j, I64(ROWS_AT_ONCE // 2)))
+                    emit.prefetch(x, builder.add(asked, done), ROWS_AT_ONCE // 2)
                 for start, total in zip(starts, sums, strict=False):
                     x_vector = emit.load(x, builder.add(start, j), mask)
                     builder.store(emit.fma(x_vector, w_vector, builder.load(total)), total)
@@ -77,19 +88,16 @@ def row_products(typing_context, X, first, count, w, z):
             rows_at(i, 1)
         return context.get_dummy_value()
 
-    return types.void(X, types.int64, types.int64, w, z), generate
+    return types.void(X, types.int64, types.int64, w, z, types.int64), generate
 
 
 @intrinsic
 def add_weighted_rows(typing_context, X, first, count, r, grad, ahead):
     """grad += sum_i r[i] X[first + i] over 0 <= i < count.
 
-    While the arithmetic of a block runs, memory would idle: each vector that is read asks for the
-    one `ahead` rows further on, too.
-
     Args:
         X: (n, d), row-contiguous.  r: at least (count,).  grad: (d,), contiguous.
-        ahead: rows between what is added and what is prefetched.
+        ahead: as `row_products` takes it.
     """
 
     def generate(context, builder, signature, arguments):
@@ -98,7 +106,8 @@ def add_weighted_rows(typing_context, X, first, count, r, grad, ahead):
         r_data = _data(context, builder, signature.args[3], arguments[3])
         grad_data = _data(context, builder, signature.args[4], arguments[4])
         start = builder.mul(arguments[1], d)
-        distance = builder.mul(arguments[5], d)
+        half = builder.udiv(builder.mul(arguments[2], d), I64(2))
+        asked = builder.add(builder.add(start, arguments[5]), half)
         sums = emit.accumulators(COLUMN_VECTORS)
 
         def columns_at(j: Any, masks: list[Any]) -> None:
@@ -108,9 +117,11 @@ def add_weighted_rows(typing_context, X, first, count, r, grad, ahead):
             with emit.loop(I64(0), arguments[2], 1) as (i, _):
                 weight = emit.splat(builder.load(emit.at(r_data, i)))
                 row = builder.add(start, builder.mul(i, d))
+                done = builder.udiv(builder.mul(j, arguments[2]), I64(2))
+                done = builder.add(done, builder.mul(i, I64(COLUMN_VECTORS // 2 * emit.lanes)))
+                emit.prefetch(x, builder.add(asked, done), COLUMN_VECTORS // 2)
                 for total, column, mask in zip(sums, here, masks, strict=False):
                     index = builder.add(row, column)
-                    emit.prefetch(x, builder.add(index, distance))
                     product = emit.fma(emit.load(x, index, mask), weight, builder.load(total))
                     builder.store(product, total)
             for total, column, mask in zip(sums, here, masks, strict=False):

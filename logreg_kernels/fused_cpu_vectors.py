@@ -105,9 +105,13 @@ class Emitter:
         pointer = self.builder.bitcast(self.at(data, index), sums.type.as_pointer())
         self.builder.store(sums, pointer, align=self.bytes)
 
-    def prefetch(self, data: Any, index: Any) -> None:
-        """Ask for the cache line of a number, which may lie beyond the array's end."""
-        pointer = self.builder.bitcast(self.at(data, index), I8.as_pointer())
+    def prefetch(self, data: Any, index: Any, vectors: int) -> None:
+        """Ask for the cache lines of vectors from `index` on, which may lie beyond the end."""
+        for number in range(vectors):
+            self._prefetch(self.at(data, self.builder.add(index, I64(number * self.lanes))))
+
+    def _prefetch(self, number: Any) -> None:
+        pointer = self.builder.bitcast(number, I8.as_pointer())
         # To read, into the second-level cache, data rather than instructions. Into the first
         # level, requests wait for its few buffers, and the arithmetic waits behind them.
         self._call("llvm.prefetch.p0", ir.VoidType(), [pointer, I32(0), I32(2), I32(1)])

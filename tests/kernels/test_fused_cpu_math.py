@@ -90,7 +90,7 @@ def test_what_is_not_a_number(dtype: Any) -> None:
 
 @inlined
 def both_products(X: Any, first: int, count: int, w: Any, z: Any, r: Any, grad: Any) -> None:
-    row_products(X, first, count, w, z)
+    row_products(X, first, count, w, z, 3)
     add_weighted_rows(X, first, count, r, grad, 3)
 
 
