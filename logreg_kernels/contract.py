@@ -41,6 +41,11 @@ class Objective(Protocol):
 
         hvp(w, v)     H(w) v, of w's shape
         hessian(w)    H(w), shape (p, p): p = d, or p = c d for W flattened row by row
+
+    So is a property `storage_roundoff`: how far each entry of X was rounded at most, relatively,
+    where a kernel stores X in fewer bits than dtype has; 0 without one. It evaluates f of the
+    rounded X, and is verified with that much tolerance more. A kernel that takes some dtypes only
+    says so in a property `dtypes`; without one it takes both.
     """
 
     @property

@@ -12,7 +12,12 @@ from logreg_kernels.torch_autograd import TorchAutograd
 from logreg_kernels.validation import check_dtype, check_l2, check_labels, check_matrix
 
 # A new kernel is one file and one entry here; tests, suites, tables and plots then have it.
-_KERNELS: tuple[Kernel, ...] = (NumpyKernel(), TorchAutograd(), FusedCuda())
+_KERNELS: tuple[Kernel, ...] = (
+    NumpyKernel(),
+    TorchAutograd(),
+    FusedCuda(),
+    FusedCuda("fused-cuda-bf16", storage="bfloat16"),
+)
 
 KERNELS: Mapping[str, Kernel] = MappingProxyType({kernel.name: kernel for kernel in _KERNELS})
 

@@ -23,13 +23,15 @@ class KernelMismatch(Exception):  # noqa: N818 - the name says it
 def verify(objective: Objective, problem: Problem) -> None:
     """Compare value and gradient with the float64 reference, at w = 0 and at a random w.
 
-    The tolerance is what rounding in the objective's own dtype can explain.
+    The tolerance is what rounding in the objective's own dtype can explain, and, where it stores
+    X in fewer bits (`storage_roundoff`), what rounding X can.
 
     Raises:
         KernelMismatch: they differ by more.
     """
     reference = reference_objective(problem)
     u = unit_roundoff(objective.dtype)
+    stored = float(getattr(objective, "storage_roundoff", 0.0))
     growth = _SAFETY * np.sqrt(problem.n_samples)
     rng = np.random.default_rng(0)
     size = float(np.sqrt((problem.X**2).sum(axis=1).mean()))
@@ -41,12 +43,15 @@ def verify(objective: Objective, problem: Problem) -> None:
         true_value, true_grad = reference.value_and_grad(w)
         value_error = abs(float(value) - float(true_value))
         # The nll moves by at most the spread of the errors of a row's logits.
-        z_error = logit_error(problem.X, w, u).reshape(problem.n_samples, -1)
+        z_error = logit_error(problem.X, w, u) + stored * (np.abs(problem.X) @ np.abs(w).T)
+        z_error = z_error.reshape(problem.n_samples, -1)
         spread = float(z_error.max(axis=1).mean()) * (1 if w.ndim == 1 else 2)
         value_tolerance = spread + growth * u * max(1.0, abs(float(true_value)))
         if not value_error <= value_tolerance:
             raise KernelMismatch(_report(objective, "value", value_error, value_tolerance))
-        tolerance = gradient_error(problem.X, w, problem.l2, u, sum_growth=growth)
+        tolerance = gradient_error(
+            problem.X, w, problem.l2, u, sum_growth=growth, storage_roundoff=stored
+        )
         error = np.abs(to_float64(grad) - true_grad)
         if not (error <= tolerance).all():
             excess = np.nan_to_num(error - tolerance, nan=np.inf)

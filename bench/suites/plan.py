@@ -25,7 +25,7 @@ from bench.problems import Problem, load_problem
 from bench.records import SCHEMA_VERSION, digest
 from bench.suites.definitions import Suite
 from logreg_kernels import KERNELS
-from logreg_kernels.validation import check_dtype
+from logreg_kernels.validation import DTYPES, check_dtype
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,11 @@ def expand(suite: Suite) -> tuple[list[KernelCell], list[RunCell]]:
         for problem in problems:
             for dtype in dict.fromkeys(suite.dtypes):
                 for device in dict.fromkeys(device for _, device, _ in places):
-                    able = tuple(k for k, d, reason in places if d == device and reason is None)
+                    able = tuple(
+                        k
+                        for k, d, reason in places
+                        if d == device and reason is None and dtype_refused(k, dtype) is None
+                    )
                     if able:
                         timings.append(
                             KernelCell(problem, able, device, dtype, suite.kernel_samples)
@@ -157,6 +161,12 @@ def why_not_timed(kernel: str, device: str) -> str | None:
     if reason is None and getattr(KERNELS[kernel], "interpreted", False):
         return "runs in Triton's interpreter, whose times mean nothing: unset TRITON_INTERPRET"
     return reason
+
+
+def dtype_refused(kernel: str, dtype: str) -> str | None:
+    """None if the kernel computes in that dtype, else the reason in words."""
+    dtypes: tuple[str, ...] = getattr(KERNELS[kernel], "dtypes", DTYPES)
+    return None if dtype in dtypes else f"computes in {', '.join(dtypes)} only, not in {dtype}"
 
 
 def check_kernel(kernel: str, device: str) -> None:
@@ -245,7 +255,7 @@ def _side_by_side(
     """
     for kernel, device, reason in places:
         yield [
-            (name, optimizer, kernel, device, reason)
+            (name, optimizer, kernel, device, reason or dtype_refused(kernel, dtype))
             for name, optimizer in optimizers.items()
             if not is_refit(optimizer)
         ]

@@ -30,6 +30,7 @@ from variants import (
     each_variant_on_cpu,
     random_case,
     read_only,
+    to_8_bits,
     to_numpy,
 )
 
@@ -152,7 +153,7 @@ def test_error_is_rounding_anywhere(
     variant: Variant, n: int, c: int, d: int, seed: int, l2: float, w_scale: float, x_scale: float
 ) -> None:
     case = random_case(c + n, d, variant.dtype, seed, w_scale, c)
-    X = (x_scale * case.X.astype(np.float64)).astype(variant.dtype)
+    X = to_8_bits(x_scale * case.X.astype(np.float64)).astype(variant.dtype)
     case = Case(X=X, y=case.y, w=case.w)
     objective, w = bind_case(variant, case, l2)
     value, grad = objective.value_and_grad(w)
