@@ -49,6 +49,11 @@ class Objective(Protocol):
 
         traffic_bytes    bytes that one `value_and_grad` over all rows moves between memory and
                          processor by the model: X as often as it is read, and the labels
+
+    And a property `storage_roundoff`: how far each entry of X was rounded at most, relatively,
+    where a kernel stores X in fewer bits than dtype has; 0 without one. It evaluates f of the
+    rounded X, and is verified with that much tolerance more. A kernel that takes some dtypes only
+    says so in a property `dtypes`; without one it takes both.
     """
 
     @property

@@ -6,7 +6,7 @@ import importlib.util
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from logreg_kernels.fused_cuda_launch import (
 )
 from logreg_kernels.fused_cuda_softmax import FusedCudaSoftmax
 from logreg_kernels.torch_devices import TORCH_DTYPES, device_unavailable, place
+from logreg_kernels.validation import DTYPES
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,17 @@ class FusedCuda:
 
     name: str = "fused-cuda"
     takes_csr: bool = False
+    storage: Literal["bfloat16"] | None = None
+    """Type that X is rounded to: half the bytes. The arithmetic stays in float32.
+
+    Rounding X to 8 significant bits moves each entry by at most 2^-8 of it; value, gradient and
+    Hessian are those of the rounded X, up to rounding in float32.
+    """
+
+    @property
+    def dtypes(self) -> tuple[DType, ...]:
+        """What `bind` takes."""
+        return ("float32",) if self.storage else DTYPES
 
     @property
     def interpreted(self) -> bool:
@@ -66,31 +78,42 @@ class FusedCuda:
         """Transfer the data, and compile for its width all that an optimizer may call.
 
         Raises:
-            ValueError: X has more than `max_features(dtype)` columns, or W more than
+            ValueError: another dtype than float32, where X is rounded to bfloat16; or entries of X
+                that overflow there; X has more than `max_features(dtype)` columns, or W more than
                 `max_coefficients(dtype)` entries.
         """
         n_features = X.shape[1]
         shape = coefficient_shape(y, n_features)
         if n_features > max_features(dtype):
             raise ValueError(
-                f"fused-cuda takes at most {max_features(dtype)} columns in {dtype}; "
+                f"{self.name} takes at most {max_features(dtype)} columns in {dtype}; "
                 f"X has {n_features}: use torch-autograd"
             )
         if math.prod(shape) > max_coefficients(dtype):
             raise ValueError(
-                f"fused-cuda takes at most {max_coefficients(dtype)} coefficients in {dtype}; "
+                f"{self.name} takes at most {max_coefficients(dtype)} coefficients in {dtype}; "
                 f"{shape[0]} classes have {math.prod(shape)}: use torch-autograd"
             )
+        if dtype not in self.dtypes:
+            raise ValueError(f"{self.name} computes in float32 only; got {dtype}: use fused-cuda")
         start = time.perf_counter()
+        X_placed = place(X, device)
+        if self.storage == "bfloat16":
+            X_placed = X_placed.to(torch.bfloat16)
+            if not bool(X_placed.isfinite().all()):
+                raise ValueError(
+                    f"X has entries above {torch.finfo(torch.bfloat16).max:.3g}, the range of "
+                    "bfloat16: scale X"
+                )
         data: dict[str, Any] = {
-            "X": place(X, device),
+            "X": X_placed,
             "penalty": torch.tensor([l2], dtype=TORCH_DTYPES[dtype], device=device),
             "l2": l2,
             "device": device,
             "dtype": dtype,
             "coefficient_shape": shape,
             "kernel": self.name,
-            "max_programs": max_programs(device, shape, dtype),
+            "max_programs": max_programs(device, shape, dtype, X_placed.element_size()),
         }
         objective: FusedCudaBinary | FusedCudaSoftmax
         if len(shape) == 1:

@@ -52,7 +52,7 @@ class FusedCudaBinary(TorchData):
         w = self.checked(w).contiguous()
         if rows is not None:
             rows = as_indices(rows, self.device).contiguous()
-        value, grad = self.X.new_empty(()), torch.empty_like(w)
+        value, grad = w.new_empty(()), torch.empty_like(w)
         self._launch(w, rows, value, grad)
         return value, grad
 
@@ -67,7 +67,7 @@ class FusedCudaBinary(TorchData):
         """
         W = as_tensor(W, self.device, TORCH_DTYPES[self.dtype]).contiguous()
         check_models(W, self.coefficient_shape)
-        values, grads = self.X.new_empty(W.shape[0]), torch.empty_like(W)
+        values, grads = W.new_empty(W.shape[0]), torch.empty_like(W)
         if W.shape[0] > 1 and self.n_features <= max_batch_features(self.dtype):
             self._launch_batch(W, values, grads)
         else:
@@ -90,10 +90,10 @@ class FusedCudaBinary(TorchData):
     ) -> None:
         n_samples, n_features = self.X.shape
         n_rows = n_samples if rows is None else rows.shape[0]
-        block = block_shape(n_features, self.dtype)
+        block = block_shape(n_features, self.dtype, self.X.element_size())
         n_programs = min((n_rows - 1) // block.rows + 1, self.max_programs)
         # Not kept from call to call: two calls on two streams would write into each other's.
-        partials = self.X.new_empty(n_programs * (n_features + 1))
+        partials = w.new_empty(n_programs * (n_features + 1))
         with launching(self.X):
             device_code().nll_and_grad_partials[(n_programs,)](
                 self.X,
@@ -114,7 +114,7 @@ class FusedCudaBinary(TorchData):
         memory = max_coefficients(self.dtype) // (n_models * (n_features + 1))
         n_row_blocks = (n_samples - 1) // tile.rows + 1
         n_programs = max(1, min(n_row_blocks, self.max_programs, memory))
-        partials = self.X.new_empty(n_models * n_programs * (n_features + 1))
+        partials = W.new_empty(n_models * n_programs * (n_features + 1))
         grid = (n_programs, (n_models - 1) // tile.models + 1)
         with launching(self.X):
             device_code("fused_cuda_batch_triton").batch_partials[grid](

@@ -53,9 +53,9 @@ WITH_ROWS = ("nll_and_grad_partials", "softmax_partials")
 SHAPES = (*((2, d) for d in WIDTHS), (3, 4), (3, 13), (10, 64), (1000, 784))
 CAPABILITIES = (80, 90)
 
-_TABLE = "{:<22} {:<8} {:>5} {:>6} {:>5} {:>6} {:>5} {:>9} {:>12} {:>12} {:>10}"
+_TABLE = "{:<22} {:<8} {:<8} {:>5} {:>6} {:>5} {:>6} {:>5} {:>9} {:>12} {:>12} {:>10}"
 _HEADINGS = (
-    *("kernel", "dtype", "c", "d", "rows", "target", "warps"),
+    *("kernel", "dtype", "X", "c", "d", "rows", "target", "warps"),
     *("registers", "spills_bytes", "shared_bytes", "load_bytes"),
 )
 
@@ -66,6 +66,8 @@ class KernelBuild:
 
     kernel: str
     dtype: DType
+    storage: str
+    """Type of X."""
     n_classes: int
     n_features: int
     rows: bool
@@ -90,6 +92,7 @@ def build(
     n_classes: int = 2,
     rows: bool = False,
     capability: int = 90,
+    storage: str | None = None,
 ) -> KernelBuild:
     """Compile one device function as a launch on such a GPU would.
 
@@ -100,6 +103,7 @@ def build(
         n_classes: c. 2 is for `nll_and_grad_partials`, more is for `softmax_partials`.
         rows: with row indices; `reduce_partials` has no such variant.
         capability: of the device, times ten: 80 is an A100, 90 an H100 or H200.
+        storage: "bfloat16" for X of that type; by default it has dtype.
     Raises:
         ImportError: Triton is not installed.
         RuntimeError: TRITON_INTERPRET is set, which leaves nothing to compile.
@@ -132,7 +136,9 @@ def build(
         constants = {"N_COEFFICIENTS": n_coefficients, "BLOCK_P": block_p, "BLOCK_K": block_k}
         constants["BATCH"] = False
     else:
-        block: BlockShape | GramShape | BatchShape = block_shape(n_features, dtype)
+        block: BlockShape | GramShape | BatchShape = block_shape(
+            n_features, dtype, 2 if storage else None
+        )
         if kernel == "gram_partials":
             block = gram_shape(n_features)
         elif kernel == "batch_partials":
@@ -144,7 +150,7 @@ def build(
         constants |= {"rows": None} if "rows" in names and not rows else {}
         if kernel == "gram_partials" and n_features <= constants["BLOCK_D"]:
             constants["weight"] = None
-    signature, attributes = _specialisation(function, dtype, constants)
+    signature, attributes = _specialisation(function, dtype, constants, storage)
     compiled = triton.compile(
         ASTSource(function, signature, constants, attributes),
         target=GPUTarget("cuda", capability, 32),
@@ -154,6 +160,7 @@ def build(
     return KernelBuild(
         kernel=kernel,
         dtype=dtype,
+        storage=storage or dtype,
         n_classes=n_classes,
         n_features=n_features,
         rows=rows,
@@ -179,10 +186,18 @@ def build_all(
         if n_features > max_features(dtype):
             continue
         for kernel in launched_kernels(n_classes, n_features, dtype):
+            half = ("bfloat16",) if dtype == "float32" and kernel != "reduce_partials" else ()
             for rows in (False, True) if kernel in WITH_ROWS else (False,):
-                yield build(
-                    kernel, dtype, n_features, n_classes=n_classes, rows=rows, capability=capability
-                )
+                for storage in (None, *half):
+                    yield build(
+                        kernel,
+                        dtype,
+                        n_features,
+                        n_classes=n_classes,
+                        rows=rows,
+                        capability=capability,
+                        storage=storage,
+                    )
 
 
 def launched_kernels(n_classes: int, n_features: int, dtype: DType) -> list[str]:
@@ -232,7 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _specialisation(
-    function: Any, dtype: DType, constants: dict[str, Any]
+    function: Any, dtype: DType, constants: dict[str, Any], storage: str | None
 ) -> tuple[dict[str, str], dict[tuple[int], list[list[Any]]]]:
     """Signature and attributes as Triton's launcher derives them from the arguments.
 
@@ -241,6 +256,7 @@ def _specialisation(
     """
     element = {"float32": "*fp32", "float64": "*fp64"}[dtype]
     types = {"sign": "*i8", "label": "*i32", "rows": "*i64"}
+    types |= {"X": "*bf16"} if storage else {}
     types |= dict.fromkeys(("n_rows", "n_samples", "n_classes", "n_models", "n_programs"), "i32")
     signature: dict[str, str] = {}
     attributes: dict[tuple[int], list[list[Any]]] = {}

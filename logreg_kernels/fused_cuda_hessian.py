@@ -34,7 +34,7 @@ def hvp(
     """
     w, v = aligned(w.contiguous()), aligned(v.contiguous())
     n_samples, n_features = X.shape
-    block = block_shape(n_features, dtype)
+    block = block_shape(n_features, dtype, X.element_size())
     n_programs = min((n_samples - 1) // block.rows + 1, max_programs)
     product = torch.empty_like(w)
     partials = w.new_empty(n_programs * w.numel())
@@ -80,7 +80,7 @@ def binary_hessian(
         code = device_code(_MODULE)
         if n_blocks > 1:
             weight = w.new_empty(n_samples)
-            block = block_shape(n_features, dtype)
+            block = block_shape(n_features, dtype, X.element_size())
             n_programs = min((n_samples - 1) // block.rows + 1, max_programs)
             options = block.launch_options(n_features)
             code.curvatures[(n_programs,)](X, w, weight, n_samples, **options)

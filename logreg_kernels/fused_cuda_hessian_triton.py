@@ -52,12 +52,14 @@ def hvp_partials(
     n_programs = tl.num_programs(0)
     chunk = tl.arange(0, CHUNKS) * BLOCK_K
     within = tl.arange(0, BLOCK_K)
-    sums = tl.zeros((CHUNKS, BLOCK_N, BLOCK_K), partials.dtype.element_ty)
+    dtype = partials.dtype.element_ty
+    sums = tl.zeros((CHUNKS, BLOCK_N, BLOCK_K), dtype)
     start = program * BLOCK_N
     while start < n_rows:
         row = start + tl.arange(0, BLOCK_N).to(tl.int64)
         live = row < n_rows
-        tile = load_tile(X, tl.where(live, row, -1), N_FEATURES, CHUNKS, BLOCK_N, BLOCK_K)
+        row = tl.where(live, row, -1)
+        tile = load_tile(X, row, N_FEATURES, CHUNKS, BLOCK_N, BLOCK_K).to(dtype)
         z = logit(tile, w, 0, N_FEATURES, CHUNKS, BLOCK_N, BLOCK_K)
         u = logit(tile, v, 0, N_FEATURES, CHUNKS, BLOCK_N, BLOCK_K)
         sums += tl.where(live, curvature(z) * u, 0)[None, :, None] * tile
@@ -113,7 +115,8 @@ def softmax_hvp_partials(
     while start < n_rows:
         row = start + tl.arange(0, BLOCK_N).to(tl.int64)
         live = row < n_rows
-        tile = load_tile(X, tl.where(live, row, -1), N_FEATURES, CHUNKS, BLOCK_N, BLOCK_K)
+        row = tl.where(live, row, -1)
+        tile = load_tile(X, row, N_FEATURES, CHUNKS, BLOCK_N, BLOCK_K).to(dtype)
 
         top = tl.full((BLOCK_N,), float("-inf"), dtype)
         u_top = tl.zeros((BLOCK_N,), dtype)
@@ -173,11 +176,13 @@ def curvatures(
     chunk = tl.arange(0, CHUNKS) * BLOCK_K
     column = chunk[:, None, None] + tl.arange(0, BLOCK_K)[None, None, :]
     w_tile = tl.load(w + column, mask=column < N_FEATURES, other=0)
+    dtype = w_tile.dtype
     start = tl.program_id(0).to(tl.int64) * BLOCK_N
     while start < n_rows:
         row = start + tl.arange(0, BLOCK_N).to(tl.int64)
         live = row < n_rows
-        tile = load_tile(X, tl.where(live, row, -1), N_FEATURES, CHUNKS, BLOCK_N, BLOCK_K)
+        row = tl.where(live, row, -1)
+        tile = load_tile(X, row, N_FEATURES, CHUNKS, BLOCK_N, BLOCK_K).to(dtype)
         z = tl.sum(tl.sum(tile * w_tile, axis=0), axis=1)
         tl.store(weight + row, curvature(z), mask=live)
         start += tl.num_programs(0) * BLOCK_N

@@ -94,17 +94,18 @@ def max_features(dtype: DType) -> int:
 
 
 @functools.cache
-def block_shape(n_features: int, dtype: DType) -> BlockShape:
-    """The tile for rows of `n_features` entries.
+def block_shape(n_features: int, dtype: DType, stored_bytes: int | None = None) -> BlockShape:
+    """The tile for rows of `n_features` entries, of `stored_bytes` each, or as `dtype` has.
 
     A lane reads 16 bytes at a time, or what the alignment of a row allows. Neighbouring lanes
     read a chunk of the row, one memory sector at least; the row's other chunks go to the same
     lanes, up to 128 bytes a lane. Short rows leave room for more than one row a lane.
     """
     itemsize = _ITEMSIZE[dtype]
+    stored = stored_bytes or itemsize
     padded = _power_of_two_from(n_features)
-    vector = min(_VECTOR_BYTES // itemsize, n_features & -n_features)
-    lanes = max(_SECTOR_BYTES // (vector * itemsize), padded * itemsize // _LANE_BYTES)
+    vector = min(_VECTOR_BYTES // stored, n_features & -n_features)
+    lanes = max(_SECTOR_BYTES // (vector * stored), padded * itemsize // _LANE_BYTES)
     lanes = min(lanes, padded // vector, 32 * _MAX_WARPS)
     lane_bytes = padded * itemsize // lanes
     num_warps = max(_MIN_WARPS, lanes // 32)
@@ -199,13 +200,15 @@ def max_coefficients(dtype: DType) -> int:
     return _MAX_PARTIALS_BYTES // _ITEMSIZE[dtype]
 
 
-def max_programs(device: str, coefficient_shape: tuple[int, ...], dtype: DType) -> int:
+def max_programs(
+    device: str, coefficient_shape: tuple[int, ...], dtype: DType, stored_bytes: int | None = None
+) -> int:
     """How many programs fill the device, or have their sums within the memory limit."""
     if torch.device(device).type == "cpu":
         resident = _INTERPRETED_PROGRAMS
     else:
         properties = torch.cuda.get_device_properties(device)
-        block = block_shape(coefficient_shape[-1], dtype)
+        block = block_shape(coefficient_shape[-1], dtype, stored_bytes)
         resident = int(properties.multi_processor_count) * block.resident_programs
     return min(resident, max_coefficients(dtype) // math.prod(coefficient_shape))
 

@@ -51,10 +51,10 @@ class FusedCudaSoftmax(TorchData):
         n_samples, n_features = self.X.shape
         n_classes = W.shape[0]
         n_rows = n_samples if rows is None else rows.shape[0]
-        block = block_shape(n_features, self.dtype)
+        block = block_shape(n_features, self.dtype, self.X.element_size())
         n_programs = min((n_rows - 1) // block.rows + 1, self.max_programs)
-        value, grad = self.X.new_empty(()), torch.empty_like(W)
-        partials = self.X.new_empty(n_programs * (W.numel() + 1))
+        value, grad = W.new_empty(()), torch.empty_like(W)
+        partials = W.new_empty(n_programs * (W.numel() + 1))
         with launching(self.X):
             device_code("fused_cuda_softmax_triton").softmax_partials[(n_programs,)](
                 self.X,

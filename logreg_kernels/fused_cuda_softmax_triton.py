@@ -89,14 +89,14 @@ def softmax_partials(
     within = tl.arange(0, BLOCK_K)
     out = chunk[:, None] + within[None, :]
     sums = partials + program * n_classes * N_FEATURES + out
-    dtype = X.dtype.element_ty
+    dtype = partials.dtype.element_ty
 
     nll_sums = tl.zeros((BLOCK_N,), dtype)
     n_stored = 0  # columns of the sums: none before the first tile
     start = program * BLOCK_N
     while start < n_rows:
         row, live, known = block_rows(start, rows, n_rows, n_samples, BLOCK_N)
-        tile = load_tile(X, row, N_FEATURES, CHUNKS, BLOCK_N, BLOCK_K)
+        tile = load_tile(X, row, N_FEATURES, CHUNKS, BLOCK_N, BLOCK_K).to(dtype)
         y = tl.load(label + row, mask=row >= 0, other=0)
 
         top = tl.full((BLOCK_N,), float("-inf"), dtype)

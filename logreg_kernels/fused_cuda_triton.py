@@ -187,7 +187,7 @@ def nll_and_grad_partials(
     # under NumPy 2.4. Compiled, both are the same loop.
     while start < n_rows:
         row, live, known = block_rows(start, rows, n_rows, n_samples, BLOCK_N)
-        tile = load_tile(X, row, N_FEATURES, CHUNKS, BLOCK_N, BLOCK_K)
+        tile = load_tile(X, row, N_FEATURES, CHUNKS, BLOCK_N, BLOCK_K).to(dtype)
         s = tl.load(sign + row, mask=row >= 0, other=0).to(dtype)
         margin = s * tl.sum(tl.sum(tile * w_tile, axis=0), axis=1)
         nll, residual = nll_and_residual(margin, s)

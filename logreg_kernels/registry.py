@@ -25,6 +25,7 @@ _KERNELS: tuple[Kernel, ...] = (
     JaxKernel(),
     FusedCpu(),
     FusedCuda(),
+    FusedCuda("fused-cuda-bf16", storage="bfloat16"),
 )
 
 KERNELS: Mapping[str, Kernel] = MappingProxyType({kernel.name: kernel for kernel in _KERNELS})

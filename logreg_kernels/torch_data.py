@@ -35,6 +35,12 @@ class TorchData:
         """Columns of X."""
         return int(self.X.shape[1])
 
+    @property
+    def storage_roundoff(self) -> float:
+        """What X's entries were rounded by at most, relatively, where it isn't stored in dtype."""
+        stored, dtype = torch.finfo(self.X.dtype), torch.finfo(TORCH_DTYPES[self.dtype])
+        return float(stored.eps) / 2 if stored.eps > dtype.eps else 0.0
+
     def as_coefficients(self, w: Array) -> torch.Tensor:
         """A copy of `w` on this objective's device."""
         return as_tensor(w, self.device, TORCH_DTYPES[self.dtype]).clone()

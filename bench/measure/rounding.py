@@ -36,7 +36,13 @@ def logit_error(X: Matrix | CSRMatrix, w: Vector, u: float) -> Vector:
 
 
 def gradient_error(
-    X: Matrix | CSRMatrix, w: Vector, l2: float, u: float, *, sum_growth: float | None = None
+    X: Matrix | CSRMatrix,
+    w: Vector,
+    l2: float,
+    u: float,
+    *,
+    sum_growth: float | None = None,
+    storage_roundoff: float = 0.0,
 ) -> Vector:
     """Bound on the error of each entry of a computed gradient, of w's shape.
 
@@ -51,16 +57,18 @@ def gradient_error(
 
     Args:
         sum_growth: replaces n in s, for an estimate rather than a bound.
+        storage_roundoff: relative error of the X that was computed with. It moves a logit by that
+            much of sum_j |x_ij w_j|, and the product with a residual, at most 1, by as much.
     Source: Higham (2002), eq. (3.5) for each of the two products.
     """
     n = X.shape[0]
     s = gamma(n + 2 if sum_growth is None else sum_growth, u)
-    z_error = logit_error(X, w, u)
+    z_error = logit_error(X, w, u) + storage_roundoff * (np.abs(X) @ np.abs(w).T)
     if w.ndim == 1:
         per_row = z_error / 4 + 8 * u + s
     else:
         per_row = z_error.max(axis=1) / 2 + (w.shape[0] + 8) * u + s
-    return np.asarray(per_row @ abs(X) / n + 4 * u * l2 * np.abs(w))
+    return np.asarray((per_row + storage_roundoff) @ abs(X) / n + 4 * u * l2 * np.abs(w))
 
 
 def value_error(X: Matrix | CSRMatrix, w: Vector, l2: float, nll: Vector, u: float) -> float:

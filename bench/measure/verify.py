@@ -36,32 +36,44 @@ class Expected:
     grad_tolerance: NDArray[Any]
 
 
-def expected_at(problem: Problem, w: NDArray[Any], dtype: str) -> Expected:
-    """The reference at w, rounded to the dtype, and the tolerance for kernels in that dtype."""
+def expected_at(
+    problem: Problem, w: NDArray[Any], dtype: str, storage_roundoff: float = 0.0
+) -> Expected:
+    """The reference at w, rounded to the dtype, and the tolerance for kernels in that dtype.
+
+    Args:
+        storage_roundoff: how far X was rounded at most, relatively, where it is stored in fewer
+            bits than the dtype has.
+    """
     u = unit_roundoff(dtype)
     growth = _SAFETY * np.sqrt(problem.n_samples)
     w = w.astype(dtype).astype(np.float64)
     value, grad = reference_objective(problem).value_and_grad(w)
     # The nll moves by at most the spread of the errors of a row's logits.
-    z_error = logit_error(problem.X, w, u).reshape(problem.n_samples, -1)
+    z_error = logit_error(problem.X, w, u)
+    if storage_roundoff:
+        z_error = z_error + storage_roundoff * (abs(problem.X) @ np.abs(w).T)
+    z_error = z_error.reshape(problem.n_samples, -1)
     spread = float(z_error.max(axis=1).mean()) * (1 if w.ndim == 1 else 2)
     return Expected(
         w=w,
         value=float(value),
         value_tolerance=spread + growth * u * max(1.0, abs(float(value))),
         grad=grad,
-        grad_tolerance=gradient_error(problem.X, w, problem.l2, u, sum_growth=growth),
+        grad_tolerance=gradient_error(
+            problem.X, w, problem.l2, u, sum_growth=growth, storage_roundoff=storage_roundoff
+        ),
     )
 
 
-def expectations(problem: Problem, dtype: str) -> list[Expected]:
+def expectations(problem: Problem, dtype: str, storage_roundoff: float = 0.0) -> list[Expected]:
     """What is expected at w = 0 and at a random w, with logits of size about 1."""
     rng = np.random.default_rng(0)
     size = float(np.sqrt((problem.X**2).sum(axis=1).mean()))
     scale = 1.0 / size if size > 0 else 1.0
     shape = problem.coefficient_shape
     points = (np.zeros(shape), scale * rng.standard_normal(shape))
-    return [expected_at(problem, w, dtype) for w in points]
+    return [expected_at(problem, w, dtype, storage_roundoff) for w in points]
 
 
 def verify(
@@ -69,14 +81,18 @@ def verify(
 ) -> None:
     """Compare value and gradient with the float64 reference.
 
-    The tolerance is what rounding in the objective's own dtype can explain.
+    The tolerance is what rounding in the objective's own dtype can explain, and, where it stores
+    X in fewer bits (`storage_roundoff`), what rounding X can.
 
     Args:
         against: what several kernels on the same data are held to; None: `expectations`.
     Raises:
         KernelMismatch: they differ by more.
     """
-    for point in expectations(problem, objective.dtype) if against is None else against:
+    stored = float(getattr(objective, "storage_roundoff", 0.0))
+    if against is None or stored:
+        against = expectations(problem, objective.dtype, stored)
+    for point in against:
         value, grad = objective.value_and_grad(objective.as_coefficients(point.w))
         value_error = abs(float(value) - point.value)
         if not value_error <= point.value_tolerance:

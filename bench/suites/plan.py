@@ -28,7 +28,7 @@ from bench.score.hessian_size import too_large_to_form
 from bench.suites.definitions import Suite
 from logreg_kernels import KERNELS
 from logreg_kernels.registry import why_not_sparse
-from logreg_kernels.validation import check_dtype
+from logreg_kernels.validation import DTYPES, check_dtype
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,11 @@ def expand(suite: Suite) -> tuple[list[KernelCell], list[RunCell]]:
             for dtype in dict.fromkeys(suite.dtypes):
                 here = _of(problem, places)
                 for device in dict.fromkeys(device for _, device, _ in here):
-                    able = tuple(k for k, d, reason in here if d == device and reason is None)
+                    able = tuple(
+                        k
+                        for k, d, reason in here
+                        if d == device and reason is None and dtype_refused(k, dtype) is None
+                    )
                     if able:
                         timings.append(
                             KernelCell(problem, able, device, dtype, suite.kernel_samples)
@@ -161,6 +165,12 @@ def why_not_timed(kernel: str, device: str) -> str | None:
     if reason is None and getattr(KERNELS[kernel], "interpreted", False):
         return "runs in Triton's interpreter, whose times mean nothing: unset TRITON_INTERPRET"
     return reason
+
+
+def dtype_refused(kernel: str, dtype: str) -> str | None:
+    """None if the kernel computes in that dtype, else the reason in words."""
+    dtypes: tuple[str, ...] = getattr(KERNELS[kernel], "dtypes", DTYPES)
+    return None if dtype in dtypes else f"computes in {', '.join(dtypes)} only, not in {dtype}"
 
 
 def check_kernel(kernel: str, device: str) -> None:
@@ -266,7 +276,13 @@ def _side_by_side(
     """
     for kernel, device, reason in places:
         yield [
-            (name, optimizer, kernel, device, reason or _too_large(optimizer, problem))
+            (
+                name,
+                optimizer,
+                kernel,
+                device,
+                reason or dtype_refused(kernel, dtype) or _too_large(optimizer, problem),
+            )
             for name, optimizer in optimizers.items()
             if not is_refit(optimizer)
         ]

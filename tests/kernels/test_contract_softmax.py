@@ -31,6 +31,7 @@ from variants import (
     overwrite,
     random_case,
     read_only,
+    to_8_bits,
     to_numpy,
 )
 
@@ -154,7 +155,7 @@ def test_error_is_rounding_anywhere(
 ) -> None:
     n, c, d = variant.any_of(n, 0, 30), variant.any_of(c, 3, 6), variant.any_of(d, 1, 12)
     case = random_case(c + n, d, variant.dtype, seed, w_scale, c)
-    X = (x_scale * case.X.astype(np.float64)).astype(variant.dtype)
+    X = to_8_bits(x_scale * case.X.astype(np.float64)).astype(variant.dtype)
     case = Case(X=X, y=case.y, w=case.w)
     objective, w = bind_case(variant, case, l2)
     value, grad = objective.value_and_grad(w)

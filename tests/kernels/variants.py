@@ -82,7 +82,10 @@ class Variant:
 
 
 VARIANTS = tuple(
-    Variant(kernel, device, dtype) for kernel in KERNELS for device in DEVICES for dtype in DTYPES
+    Variant(name, device, dtype)
+    for name, kernel in KERNELS.items()
+    for device in DEVICES
+    for dtype in getattr(kernel, "dtypes", DTYPES)
 )
 
 
@@ -117,6 +120,8 @@ def random_case(
 ) -> Case:
     """Normal X and w, labels by chance; n >= c, and the first c rows have all classes.
 
+    X has 8 significant bits, so that a kernel which stores it in bfloat16 has it exactly, too.
+
     Each kernel is handed the same read-only arrays, whose exact results are kept for the next.
     """
     rng = np.random.default_rng(seed)
@@ -125,9 +130,15 @@ def random_case(
         y[1] = 1 - y[0]
     else:
         y[:c] = rng.permutation(c)
-    X = rng.standard_normal((n, d)).astype(dtype)
+    X = to_8_bits(rng.standard_normal((n, d))).astype(dtype)
     w = (w_scale * rng.standard_normal(d if c == 2 else (c, d))).astype(dtype)
     return Case(X=read_only(X), y=read_only(y), w=read_only(w))
+
+
+def to_8_bits(X: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The nearest numbers that bfloat16 has, too (none here is near the ends of its range)."""
+    fraction, exponent = np.frexp(X)
+    return np.asarray(np.ldexp(np.round(fraction * 256) / 256, exponent))
 
 
 def bind_case(variant: Variant, case: Case, l2: float = 0.1) -> tuple[Objective, Any]:
