@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from logreg_kernels.fused_cpu_blocks import mean_value_and_grad
+from logreg_kernels.fused_cpu_blocks import flush, mean_value_and_grad
 from logreg_kernels.fused_cpu_compile import compiled, inlined
 from logreg_kernels.fused_cpu_losses import (
     add_nll_and_residuals,
@@ -24,23 +24,43 @@ from logreg_kernels.fused_cpu_losses import (
     softmax_weight,
 )
 
+# After so many entries a column, on average, the sums in X's dtype are added to those in float64.
+FLUSH_ENTRIES = 8
+# Unsigned, like the columns: compiled code asks of a signed index whether it counts from the end.
+ONE, TWO = np.uint64(1), np.uint64(2)
+
 
 @compiled
 def add_grad(X, sign, w, rows, start, stop, block, grad):
     """grad += sum_i (dnll_i/dz_i) x_i over a part of the rows; returns sum_i nll_i.
 
+    A coefficient and its sum lie side by side: an entry of X then misses the first-level cache
+    once, for the product, and finds the other there for the sum.
+
     Raises:
         IndexError: a row index is out of range.
     Traffic: itemsize + 4 bytes an entry, and 9 a row.
     """
-    total = 0.0
+    d, total, unflushed = w.shape[0], 0.0, 0
+    pairs = np.empty((d, 2), w.dtype)
+    for j in range(d):
+        pairs[j, 0], pairs[j, 1] = w[j], 0
+    flat = pairs.reshape(-1)
     for at in range(start, stop):
         i = at if rows is None else known_row(X, rows[at])
         values, columns = entries(X, i)
-        nll, residual = nll_and_residual(dot(values, columns, w), w.dtype.type(sign[i]))
+        z = w.dtype.type(0)
+        for e in range(values.shape[0]):
+            z += values[e] * flat[TWO * columns[e]]
+        nll, residual = nll_and_residual(z, w.dtype.type(sign[i]))
         total += nll
         for e in range(values.shape[0]):
-            grad[columns[e]] += residual * values[e]
+            flat[TWO * columns[e] + ONE] += residual * values[e]
+        unflushed += values.shape[0]
+        if unflushed > FLUSH_ENTRIES * d:
+            flush(pairs[:, 1], grad)
+            unflushed = 0
+    flush(pairs[:, 1], grad)
     return total
 
 

@@ -51,8 +51,9 @@ def time_calls(
 ) -> dict[str, list[float]]:
     """Seconds per call of each, interleaved: one block of each in turn, `samples` times.
 
-    The order of a round rotates, so that no call always follows the same one. A block ends in
-    the device's synchronisation. Data is as hot in cache as the calls before left it.
+    Each round has an order by chance, the same in every run, so that no call always follows the
+    same one: what one leaves behind, in caches and in threads, the others bear alike. A block ends
+    in the device's synchronisation. Data is as hot in cache as the calls before left it.
 
     Args:
         calls: what to time, by name.
@@ -67,11 +68,10 @@ def time_calls(
         for name, call in calls.items()
     }
     times: dict[str, list[float]] = {name: [] for name in calls}
-    names = list(calls)
+    rng = np.random.default_rng(0)
     with no_garbage_collection():
-        for sample in range(samples if names else 0):
-            shift = sample % len(names)
-            for name in names[shift:] + names[:shift]:
+        for _ in range(samples):
+            for name in rng.permutation(list(calls)).tolist():
                 time.sleep(_SETTLE_S)
                 if before_each is not None:
                     before_each()
