@@ -66,7 +66,7 @@ class FusedCpuBinary(FusedCpuData):
             nll, grads = sums[:k], sums[k:].reshape(d, -1)
             add_grads(self.operand, self.sign, columns, start, stop, block, nll, grads)
 
-        sums, _ = self.totals((k + columns.size,), add)
+        sums, _ = self.totals((k + columns.size,), add, n_models=k)
         values = sums[:k] / self.n_samples + self.penalty(W)
         grads = sums[k:].reshape(d, -1)[:, :k].T / self.n_samples + self.l2 * W
         return values.astype(self.dtype), grads.astype(self.dtype, order="C")
@@ -87,6 +87,7 @@ class FusedCpuBinary(FusedCpuData):
         H, _ = self.totals(
             (d, padded(d)),
             lambda sums, start, stop: add_hessian(X, w, start, stop, block, sums),
+            n_models=d,
         )
         H = H[:, :d] / self.n_samples
         H[np.diag_indices(d)] += self.l2

@@ -42,7 +42,12 @@ def block_rows_of_many(X: FloatMatrix, n_models: int) -> int:
 
 @inlined
 def ahead_of(X, block):
-    """Numbers between a block of rows and those that are asked for while it is computed on."""
+    """Numbers between a block of rows and those that are asked for while it is computed on.
+
+    0 where X stays in the second-level cache anyway: asking for memory that isn't there costs.
+    """
+    if X.size * X.itemsize <= 4 * _AHEAD_BYTES:
+        return 0
     return max(block * X.shape[1], _AHEAD_BYTES // X.itemsize)
 
 

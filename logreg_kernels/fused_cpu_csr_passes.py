@@ -27,7 +27,7 @@ from logreg_kernels.fused_cpu_losses import (
 # After so many entries a column, on average, the sums in X's dtype are added to those in float64.
 FLUSH_ENTRIES = 8
 # Unsigned, like the columns: compiled code asks of a signed index whether it counts from the end.
-ONE, TWO = np.uint64(1), np.uint64(2)
+ONE, TWO, THREE = np.uint64(1), np.uint64(2), np.uint64(3)
 
 
 @compiled
@@ -45,18 +45,17 @@ def add_grad(X, sign, w, rows, start, stop, block, grad):
     pairs = np.empty((d, 2), w.dtype)
     for j in range(d):
         pairs[j, 0], pairs[j, 1] = w[j], 0
+    values, columns, starts = X
     flat = pairs.reshape(-1)
     for at in range(start, stop):
         i = at if rows is None else known_row(X, rows[at])
-        values, columns = entries(X, i)
-        z = w.dtype.type(0)
-        for e in range(values.shape[0]):
-            z += values[e] * flat[TWO * columns[e]]
+        z = dot_with_pairs(values, columns, starts[i], starts[i + 1], flat)
         nll, residual = nll_and_residual(z, w.dtype.type(sign[i]))
         total += nll
-        for e in range(values.shape[0]):
+        for entry in range(starts[i], starts[i + 1]):
+            e = np.uint64(entry)
             flat[TWO * columns[e] + ONE] += residual * values[e]
-        unflushed += values.shape[0]
+        unflushed += starts[i + 1] - starts[i]
         if unflushed > FLUSH_ENTRIES * d:
             flush(pairs[:, 1], grad)
             unflushed = 0
@@ -177,6 +176,23 @@ def dot(values, columns, w):
     for e in range(values.shape[0]):
         total += values[e] * w[columns[e]]
     return total
+
+
+@inlined
+def dot_with_pairs(values, columns, start, stop, pairs):
+    """x_i . w, of coefficients that have a sum beside each; four sums hide the latency."""
+    a = b = c = d = pairs.dtype.type(0)
+    whole = start + (stop - start) // 4 * 4
+    for entry in range(start, whole, 4):
+        e = np.uint64(entry)
+        a += values[e] * pairs[TWO * columns[e]]
+        b += values[e + ONE] * pairs[TWO * columns[e + ONE]]
+        c += values[e + TWO] * pairs[TWO * columns[e + TWO]]
+        d += values[e + THREE] * pairs[TWO * columns[e + THREE]]
+    for entry in range(whole, stop):
+        e = np.uint64(entry)
+        a += values[e] * pairs[TWO * columns[e]]
+    return (a + b) + (c + d)
 
 
 @inlined

@@ -45,6 +45,7 @@ class FusedCpuData(NumpyData):
         shape: tuple[int, ...],
         work: Callable[[Any, int, int], Any],
         n_rows: int | None = None,
+        n_models: int = 1,
     ) -> tuple[Any, list[Any]]:
         """Sums over rows that `work(sums, start, stop)` adds to, and what it returned.
 
@@ -55,17 +56,18 @@ class FusedCpuData(NumpyData):
             shape: of the sums, which are float64 and start at 0.
             work: called for each part of the rows, side by side.
             n_rows: positions in a list of rows; None for all rows of X.
+            n_models: how many times as much work a row is as for one model.
         """
-        parts = self.n_parts(n_rows)
+        parts = self.n_parts(n_rows, n_models)
         bounds = self._bounds(parts, n_rows)
         sums = np.zeros((parts, *shape))
         returned = in_parts(lambda part: work(sums[part], bounds[part], bounds[part + 1]), parts)
         return sums.sum(axis=0) if parts > 1 else sums[0], returned
 
-    def n_parts(self, n_rows: int | None) -> int:
-        """Threads that share a pass over so many rows."""
+    def n_parts(self, n_rows: int | None, n_models: int = 1) -> int:
+        """Threads that share a pass over so many rows; `totals` says of what."""
         share = 1.0 if n_rows is None else n_rows / self.n_samples
-        return n_parts(int(share * self.x_bytes))
+        return n_parts(int(share * self.x_bytes * n_models))
 
     def _bounds(self, parts: int, n_rows: int | None) -> list[int]:
         """Where each part of the rows starts, and the end."""

@@ -47,6 +47,7 @@ class FusedCpuSoftmax(FusedCpuData):
                 X, label, columns, c, rows, start, stop, block, sums
             ),
             count,
+            n_models=c,
         )
         value = sum(nll) / (count or self.n_samples) + self.penalty(W[None].astype(np.float64))[0]
         grad = grad[:, :c].T / (count or self.n_samples) + self.l2 * W
@@ -65,6 +66,7 @@ class FusedCpuSoftmax(FusedCpuData):
         product, _ = self.totals(
             columns.shape,
             lambda sums, start, stop: add_hvp(X, columns, v_columns, c, start, stop, block, sums),
+            n_models=2 * c,
         )
         product = product[:, :c].T / self.n_samples + self.l2 * V
         return np.asarray(product, dtype=self.dtype, order="C")
@@ -78,6 +80,7 @@ class FusedCpuSoftmax(FusedCpuData):
         sums, _ = self.totals(
             (c, c, d, padded(d)),
             lambda sums, start, stop: add_hessian(X, columns, c, start, stop, block, sums),
+            n_models=c * c * d,
         )
         lower = sums[..., :d].transpose(0, 2, 1, 3).reshape(c * d, c * d) / self.n_samples
         # Blocks with l <= k are there; those on the diagonal are whole.

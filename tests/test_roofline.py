@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bench.__main__ import bench
 from bench.errors import InputError
-from bench.measure import bandwidth
+from bench.measure import bandwidth, kernel_time
 from bench.measure.bandwidth import cache_sizes, last_level_cache_bytes, reader
 from bench.measure.kernel_time import time_calls
 from bench.report.roofline import (
@@ -152,14 +152,20 @@ def test_the_last_cache_is_the_largest() -> None:
     assert last_level_cache_bytes() == max(sizes.values())
 
 
-def test_calls_take_turns_and_caches_are_swept_off_the_clock() -> None:
+def test_calls_take_turns_and_caches_are_swept_off_the_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kernel_time, "_SETTLE_S", 0.0)
     order: list[str] = []
     calls = {name: (lambda name=name: order.append(name)) for name in "abc"}
     times = time_calls(calls, 3, before_each=lambda: order.append("-"))
-    rounds = "".join(order).replace("-", "")
-    assert order[::2] == ["-"] * 9
-    assert [sorted(rounds[i : i + 3]) for i in (0, 3, 6)] == [list("abc")] * 3
-    assert len({rounds[i : i + 3] for i in (0, 3, 6)}) > 1
+    turns = "".join(order)
+    # Each turn: a call to settle, the sweep, and the one call that is timed.
+    assert [turns[i] for i in range(0, 27, 3)] == [turns[i + 2] for i in range(0, 27, 3)]
+    assert turns[1::3] == "-" * 9
+    rounds = [turns[i : i + 9 : 3] for i in (0, 9, 18)]
+    assert [sorted(one) for one in rounds] == [list("abc")] * 3
+    assert len(set(rounds)) > 1
     assert all(len(samples) == 3 for samples in times.values())
 
 

@@ -16,8 +16,9 @@ from logreg_kernels import Objective
 _MIN_BLOCK_S = 1e-3
 _MAX_CALLS = 1_000
 # Worker threads of OpenMP, OpenBLAS and XLA go on spinning after a call, and would take a core
-# from whoever is timed next. They give up after some milliseconds.
-_SETTLE_S = 5e-3
+# from whoever is timed next, until they give up after some milliseconds. Whoever is next calls
+# for so long off the clock; after a sleep the processor itself would be slow to start.
+_SETTLE_S = 1e-2
 
 Call: TypeAlias = Callable[[], Any]
 
@@ -72,7 +73,7 @@ def time_calls(
     with no_garbage_collection():
         for _ in range(samples):
             for name in rng.permutation(list(calls)).tolist():
-                time.sleep(_SETTLE_S)
+                _settle(calls[name], synchronize)
                 if before_each is not None:
                     before_each()
                 block = _block_s(calls[name], n_calls[name], synchronize)
@@ -86,6 +87,15 @@ def _calibrate(call: Call, synchronize: Call) -> int:
     while _block_s(call, count, synchronize) < _MIN_BLOCK_S and count < _MAX_CALLS:
         count *= 2
     return count
+
+
+def _settle(call: Call, synchronize: Call) -> None:
+    end = time.perf_counter() + _SETTLE_S
+    while True:
+        call()
+        synchronize()
+        if time.perf_counter() > end:
+            return
 
 
 def _block_s(call: Call, count: int, synchronize: Call) -> float:
