@@ -1,7 +1,7 @@
 """Passes of `fused-cpu` over a sparse X: each reads its entries once, and nothing is made dense.
 
 Under the same names, and with the same arguments, as those over a dense X, but for X itself: the
-values, their columns, and where each row of them begins, as `csr_parts` makes them. A row lies in
+values, their columns, and where each row of them begins, as `operand_of` makes them. A row lies in
 the first-level cache between its product with w and its sum.
 """
 

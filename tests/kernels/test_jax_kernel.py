@@ -129,7 +129,7 @@ def test_curvature_at_logits_of_zero(variant: Variant) -> None:
 def test_traffic_is_two_reads(variant: Variant) -> None:
     size = np.dtype(variant.dtype).itemsize
     objective: Any = bind_case(variant, random_case(33, 7, variant.dtype))[0]
-    assert objective.traffic_bytes == 2 * 33 * (7 * size + size)
+    assert objective.traffic_bytes == 33 * (2 * 7 * size + size)
     objective = bind_case(variant, random_case(33, 7, variant.dtype, c=3))[0]
     assert objective.traffic_bytes == 2 * 33 * (7 * size + 4)
 

@@ -101,7 +101,7 @@ def test_traffic_is_two_reads(variant: Variant) -> None:
     size = np.dtype(variant.dtype).itemsize
     case: Case = random_case(33, 7, variant.dtype)
     objective: Any = bind_case(variant, case)[0]
-    assert objective.traffic_bytes == 2 * 33 * (7 * size + size)
+    assert objective.traffic_bytes == 33 * (2 * 7 * size + size)
     objective = bind_case(variant, random_case(33, 7, variant.dtype, c=3))[0]
     assert objective.traffic_bytes == 2 * 33 * (7 * size + 8)
 
