@@ -74,9 +74,9 @@ def roofline(
             f"no case has {' or '.join(map(repr, cases))} in its name: leave --case out for all"
         )
     runs = []
-    for _ in range(2 if twice else 1):
-        runs.append(measure(chosen, rounds, kernels, lambda name: click.echo(name, err=True)))
-        written = write(runs[-1], folder)
+    for name in ("roofline_first", "roofline") if twice else ("roofline",):
+        runs.append(measure(chosen, rounds, kernels, lambda case: click.echo(case, err=True)))
+        written = write(runs[-1], folder, name)
     click.echo(describe(runs[-1].environment) + "\n")
     _print(written["entries"])
     asked = verdicts(runs[-1])
@@ -93,23 +93,23 @@ def roofline(
     return 0
 
 
-def write(measured: Any, folder: Path) -> dict[str, Any]:
-    """Write raw samples, tables and the plot; returns the tables for people."""
+def write(measured: Any, folder: Path, name: str = "roofline") -> dict[str, Any]:
+    """Write raw samples, tables and the plot under a name; returns the tables for people."""
     from bench.report import roofline as report
     from bench.report.write import write_table, write_whole
     from bench.rooflines import as_json
 
-    write_whole(folder / "roofline.json", as_json(measured).encode())
+    write_whole(folder / f"{name}.json", as_json(measured).encode())
     entries, asked = report.entries(measured), report.verdicts(measured)
     shown = report.readable_entries(entries)
-    write_table(entries, shown, folder / "tables" / "roofline")
+    write_table(entries, shown, folder / "tables" / name)
     if len(asked):
-        write_table(asked, report.readable_verdicts(asked), folder / "tables" / "roofline_asked")
+        write_table(asked, report.readable_verdicts(asked), folder / "tables" / f"{name}_asked")
     figure = report.plot(measured)
     for suffix, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 130})):
         buffer = io.BytesIO()
         figure.savefig(buffer, format=suffix, **options)
-        write_whole(folder / "plots" / f"roofline.{suffix}", buffer.getvalue())
+        write_whole(folder / "plots" / f"{name}.{suffix}", buffer.getvalue())
     return {"entries": shown}
 
 
