@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from logreg_kernels import fused_cpu_binary_passes, fused_cpu_csr_passes
 from logreg_kernels.contract import Array, FloatMatrix
@@ -60,7 +59,7 @@ class FusedCpuBinary(FusedCpuData):
         check_models(W, self.coefficient_shape)
         (k, d), columns = W.shape, as_columns(W)
         block = self.block(columns.shape[1])
-        add_grads = fused_cpu_csr_passes.add_batch_grads if self._is_csr else add_batch_grads
+        add_grads = fused_cpu_csr_passes.add_batch_grads if self.is_csr else add_batch_grads
 
         def add(sums: Any, start: int, stop: int) -> None:
             nll, grads = sums[:k], sums[k:].reshape(d, -1)
@@ -104,14 +103,10 @@ class FusedCpuBinary(FusedCpuData):
         first.value_and_grad_batch(w[None])
         first.hvp(w, w)
         # One column's Hessian, as the whole may not fit into memory.
-        X = self.X[:1, :1] if self._is_csr else np.ascontiguousarray(self.X[:1, :1])
+        X = self.X[:1, :1] if self.is_csr else np.ascontiguousarray(self.X[:1, :1])
         narrow = replace(first, X=X, operand=operand_of(X), coefficient_shape=(1,))
         narrow.hessian(w[:1])
 
     @property
-    def _is_csr(self) -> bool:
-        return isinstance(self.X, csr_array)
-
-    @property
     def _passes(self) -> Any:
-        return fused_cpu_csr_passes if self._is_csr else fused_cpu_binary_passes
+        return fused_cpu_csr_passes if self.is_csr else fused_cpu_binary_passes

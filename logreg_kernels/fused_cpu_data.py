@@ -28,9 +28,14 @@ class FusedCpuData(NumpyData):
     operand: Any
     """X as the compiled passes take it: see `operand_of`."""
 
+    @property
+    def is_csr(self) -> bool:
+        """Whether X is sparse."""
+        return isinstance(self.X, csr_array)
+
     def block(self, n_models: int = 1) -> int:
         """Rows of a dense X at a time, for so many models, classes, or columns of a Hessian."""
-        if isinstance(self.X, csr_array):
+        if self.is_csr:
             return 1
         return block_rows(self.X) if n_models == 1 else block_rows_of_many(self.X, n_models)
 
@@ -71,7 +76,7 @@ class FusedCpuData(NumpyData):
 
     def _bounds(self, parts: int, n_rows: int | None) -> list[int]:
         """Where each part of the rows starts, and the end."""
-        if n_rows is None and isinstance(self.X, csr_array):  # as many entries for each
+        if n_rows is None and self.is_csr:  # as many entries for each
             starts = self.operand[2]
             wanted = np.arange(parts) * (starts[-1] / parts)
             return [*np.searchsorted(starts[:-1], wanted).tolist(), self.n_samples]

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from logreg_kernels import fused_cpu_csr_passes, fused_cpu_many_passes
 from logreg_kernels.contract import Array, FloatMatrix
@@ -91,7 +90,7 @@ class FusedCpuSoftmax(FusedCpuData):
 
     def compile(self) -> None:
         """Call each pass on one row of X, with its first column: the Hessian may be large."""
-        X = self.X[:1, :1] if self._is_csr else np.ascontiguousarray(self.X[:1, :1])
+        X = self.X[:1, :1] if self.is_csr else np.ascontiguousarray(self.X[:1, :1])
         narrow = replace(
             self,
             X=X,
@@ -106,9 +105,5 @@ class FusedCpuSoftmax(FusedCpuData):
         narrow.hessian(W)
 
     @property
-    def _is_csr(self) -> bool:
-        return isinstance(self.X, csr_array)
-
-    @property
     def _passes(self) -> Any:
-        return fused_cpu_csr_passes if self._is_csr else fused_cpu_many_passes
+        return fused_cpu_csr_passes if self.is_csr else fused_cpu_many_passes
