@@ -60,18 +60,17 @@ def roofline(
     """
     from bench.report.roofline import agreement, readable_verdicts, verdicts
     from bench.report.write import describe
-    from bench.suites.plan import check_kernel, devices_here
+    from bench.suites.plan import devices_here
     from bench.suites.roofline import measure
     from bench.suites.roofline_cases import chosen_cases
 
     devices = devices or tuple(devices_here())
-    for kernel in kernels:
-        for device in devices:
-            check_kernel(kernel, device)
+    _check(kernels, devices)
     chosen = chosen_cases(cases, problems, dtype, devices)
     if not chosen:
+        named = f"{' or '.join(map(repr, cases))} in its name" if cases else "such a device"
         raise InputError(
-            f"no case has {' or '.join(map(repr, cases))} in its name: leave --case out for all"
+            f"no case has {named}: there are cases for cpu and cuda; leave --case out for all"
         )
     runs = []
     for name in ("roofline_first", "roofline") if twice else ("roofline",):
@@ -79,6 +78,8 @@ def roofline(
         written = write(runs[-1], folder, name)
     click.echo(describe(runs[-1].environment) + "\n")
     _print(written["entries"])
+    for line in written["reasons"]:
+        click.echo(f"not measured: {line}\n")
     asked = verdicts(runs[-1])
     if len(asked):
         _print(readable_verdicts(asked))
@@ -91,6 +92,21 @@ def roofline(
         click.echo("fused-cuda: not measured: torch finds no CUDA device on this machine.")
     click.echo(f"Plot and tables: {folder / 'plots' / 'roofline.png'}, {folder / 'tables'}")
     return 0
+
+
+def _check(kernels: tuple[str, ...], devices: tuple[str, ...]) -> None:
+    """Raise InputError for a device that isn't there, or a kernel that runs on none of them."""
+    from bench.suites.plan import check_kernel, why_not_timed
+    from logreg_kernels import KERNELS
+    from logreg_kernels.torch_devices import device_unavailable
+
+    for device in devices:
+        reason = device_unavailable(device)
+        if reason:
+            raise InputError(f"{reason}: leave --device out for all that are here")
+    for kernel in kernels:
+        if kernel not in KERNELS or all(why_not_timed(kernel, device) for device in devices):
+            check_kernel(kernel, devices[0])
 
 
 def write(measured: Any, folder: Path, name: str = "roofline") -> dict[str, Any]:
@@ -110,7 +126,7 @@ def write(measured: Any, folder: Path, name: str = "roofline") -> dict[str, Any]
         buffer = io.BytesIO()
         figure.savefig(buffer, format=suffix, **options)
         write_whole(folder / "plots" / f"{name}.{suffix}", buffer.getvalue())
-    return {"entries": shown}
+    return {"entries": shown, "reasons": report.reasons(entries)}
 
 
 def _readable_agreement(both: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from bench.report.roofline import (
     plot,
     readable_entries,
     readable_verdicts,
+    reasons,
     verdicts,
 )
 from bench.rooflines import READ, Asked, Case, Entry, Roofline, as_json, load_roofline
@@ -73,7 +75,8 @@ def test_bytes_over_time_and_the_fraction_of_the_read_speed() -> None:
     assert frame["of_read_low"]["fused-cpu"] < frame["of_read"]["fused-cpu"]
     assert frame["reason"]["fused-cuda"] == "no CUDA device"
     shown = readable_entries(frame.reset_index()).set_index("kernel")
-    assert shown["per call [95% interval]"]["fused-cuda"] == "no CUDA device"
+    assert shown["per call [95% interval]"]["fused-cuda"] == "not measured"
+    assert reasons(frame.reset_index()) == ["fused-cuda: no CUDA device"]
     assert shown["of the read speed"]["torch-autograd"].startswith("2")
 
 
@@ -114,8 +117,21 @@ def test_samples_come_back_from_the_file(tmp_path: Path) -> None:
 def test_the_plot_names_what_is_drawn() -> None:
     figure = plot(made_up(fused_cpu=1.25e-3, torch_autograd=4e-3))
     names = {text.get_text() for legend in figure.legends for text in legend.get_texts()}
-    assert names == {"the roof: reading X once", "fused-cpu", "torch-autograd"}
+    assert names == {"fused-cpu", "torch-autograd"}
+    assert len(figure.axes) == 1  # no sizes were swept
     assert len(figure.axes[0].patches) == 2
+
+
+def test_the_plot_of_a_sweep_and_of_a_kernel_of_the_users() -> None:
+    measured = made_up(fused_cpu=1.25e-3, my_kernel=4e-3)
+    (case,) = measured.cases
+    cold = replace(case, name="100 x 54 float32, cold", x_bytes=9_000, state="cold", asked=())
+    figure = plot(replace(measured, cases=(case, cold)))
+    names = {text.get_text() for legend in figure.legends for text in legend.get_texts()}
+    assert names == {"the roof: reading X once", "fused-cpu", "my-kernel"}
+    left, right = figure.axes
+    assert len(left.patches) == 2
+    assert len([line for line in right.get_lines() if len(line.get_xdata()) == 2]) >= 3
 
 
 # --- reading ---------------------------------------------------------------------------------
@@ -236,6 +252,9 @@ def test_the_command_writes_samples_tables_and_a_plot(tmp_path: Path) -> None:
         (["--case", "no such"], "no case has 'no such' in its name"),
         (["-k", "nump"], "no kernel 'nump'"),
         (["-p", "irs"], "no problem 'irs'"),
+        (["-d", "tpu"], "torch knows no device 'tpu'"),
+        (["-k", "fused-cuda", "-d", "cpu"], "can't be timed on cpu"),
+        (["-p", "iris", "-d", "cuda:77"], "cuda"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(options: list[str], words: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -14,17 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from bench.report import text
-from bench.report.plot_style import COLOURS, plot_style
-from bench.rooflines import READ, Asked, Case, Roofline
+from bench.report.plot_style import COLOURS, plain, plot_style
+from bench.rooflines import READ, Asked, Case, Entry, Roofline
 from bench.score.intervals import median_interval, ratio_interval
 
-_KERNEL_COLOURS = dict(
-    zip(
-        ("torch-autograd", "numpy", "torch-compile", "jax", "fused-cpu", "fused-cuda"),
-        (COLOURS[0], COLOURS[4], COLOURS[3], COLOURS[5], COLOURS[1], COLOURS[2]),
-        strict=True,
-    )
-)
+# Those of every roofline have the same colour in each; others get what is left.
+_KNOWN = ("torch-autograd", "fused-cpu", "fused-cuda", "torch-compile", "numpy", "jax")
 
 
 def entries(roofline: Roofline) -> pd.DataFrame:
@@ -77,7 +72,7 @@ def readable_entries(frame: pd.DataFrame) -> pd.DataFrame:
             "case": row["case"],
             "X": row["x"],
             "kernel": row["entry"],
-            "per call [95% interval]": row["reason"] or "not measured",
+            "per call [95% interval]": "not measured",
             "bytes": "",
             "GB/s": "",
             "of the read speed": "",
@@ -94,6 +89,12 @@ def readable_entries(frame: pd.DataFrame) -> pd.DataFrame:
                 shown["of the read speed"] = f"{row['of_read']:.0%} [{ends}]"
         rows.append(shown)
     return pd.DataFrame(rows)
+
+
+def reasons(frame: pd.DataFrame) -> list[str]:
+    """Why entries of `entries` were not measured, a line for each reason."""
+    found = frame[frame["reason"] != ""]
+    return list(dict.fromkeys(f"{r['entry']}: {r['reason']}" for r in found.to_dict("records")))
 
 
 def verdicts(roofline: Roofline) -> pd.DataFrame:
@@ -170,26 +171,42 @@ def agreement(first: Roofline, second: Roofline) -> pd.DataFrame:
 
 
 def plot(roofline: Roofline) -> Figure:
-    """How near to the roof: above by case, below by the size of X.
+    """How near to the roof: by case and, where sizes were swept, by the size of X.
 
     Left: for each case X's read speed, as a fraction of what reading X once takes beside it; what
     reads X twice can't pass one half. Right: X's bytes over the time of a call against the size
     of X, below the measured roof, hot in cache and cold.
     """
-    cases = [case for case in roofline.cases if case.samples(READ) and case.asked]
-    sizes = [case for case in roofline.cases if case.samples(READ)]
+    measured = [case for case in roofline.cases if case.samples(READ)]
+    cases = [case for case in measured if case.asked] or measured
+    found = dict.fromkeys(e.name for case in measured for e in case.entries if _is_drawn(e))
+    names = [*(n for n in _KNOWN if n in found), *(n for n in found if n not in _KNOWN)]
+    others = [c for c in COLOURS if c not in COLOURS[: len(_KNOWN)] and c != "#000000"]
+    colours = dict(zip(_KNOWN, COLOURS, strict=False))
+    for number, name in enumerate(n for n in names if n not in _KNOWN):
+        colours[name] = others[number % len(others)]
+    sweep = _sweep(measured)
     with plot_style():
-        height = max(4.2, 0.5 + 0.9 * len(cases))
-        figure, panels = plt.subplots(1, 2, figsize=(13, height), width_ratios=(1, 1.1))
-        _bars(panels[0], cases)
-        _speeds(panels[1], sizes, roofline.caches)
-        labels = dict(zip(*reversed(panels[1].get_legend_handles_labels()), strict=True))
-        if labels:
-            figure.legend(
-                labels.values(), labels.keys(), loc="outside lower center", ncols=7, frameon=False
-            )
+        size = (13 if sweep else 7.5, max(4.2, 1.2 + 0.9 * len(cases)))
+        ratios = (1, 1.1) if sweep else (1,)
+        figure, panels = plt.subplots(
+            1, len(ratios), figsize=size, width_ratios=ratios, squeeze=False
+        )
+        _bars(panels[0, 0], cases, colours)
+        if sweep:
+            _speeds(panels[0, 1], sweep, roofline.caches, colours)
+            panels[0, 1].plot([], [], color="black", lw=2.2, label="the roof: reading X once")
+        for name in names:
+            panels[0, -1].plot([], [], color=colours[name], lw=4, label=plain(name))
+        figure.legend(loc="outside lower center", ncols=7 if sweep else 4, frameon=False)
     plt.close(figure)
     return figure
+
+
+def _is_drawn(entry: Entry) -> bool:
+    """Kernels, and others with a traffic model, but for the roof itself."""
+    measured = bool(entry.seconds_per_call) and entry.traffic_bytes is not None
+    return measured and entry.name != READ
 
 
 def _measured(case: Case, asked: Asked) -> tuple[float | None, float | None, float | None]:
@@ -206,19 +223,19 @@ def _measured(case: Case, asked: Asked) -> tuple[float | None, float | None, flo
     return ratio.median, ratio.low, ratio.high
 
 
-def _bars(panel: Axes, cases: Sequence[Case]) -> None:
+def _bars(panel: Axes, cases: Sequence[Case], colours: Mapping[str, str]) -> None:
     """A bar for each kernel of each case: time to read X over time of a call."""
     ticks, labels, at = [], [], 0.0
     for case in cases:
         read = case.samples(READ)
         start = at
         for entry in case.entries:
-            if not entry.seconds_per_call or entry.name not in _KERNEL_COLOURS:
+            if not _is_drawn(entry):
                 continue
             share = ratio_interval(entry.seconds_per_call, read)
             if share.median is None or not math.isfinite(share.median):
                 continue
-            panel.barh(at, share.median, height=0.8, color=_KERNEL_COLOURS[entry.name])
+            panel.barh(at, share.median, height=0.8, color=colours[entry.name])
             panel.plot([share.low, share.high], [at, at], color="black", lw=1)
             panel.text(
                 max(share.median, share.high) + 0.01,
@@ -230,12 +247,13 @@ def _bars(panel: Axes, cases: Sequence[Case]) -> None:
             at += 1
         if at > start:
             ticks.append((start + at - 1) / 2)
-            labels.append(case.name.replace(" float", "\nfloat").replace(", 2", ",\n2"))
+            labels.append(plain(case.name.replace(" float", "\nfloat").replace(", 2", ",\n2")))
         at += 0.8
     panel.axvline(1, color="black", lw=1.5)
-    panel.text(1, -0.9, "reading X once", ha="center", fontsize=8.5)
     panel.axvline(0.5, color="black", lw=0.8, ls=":")
-    panel.text(0.5, -0.9, "twice", ha="center", fontsize=8.5)
+    for share, words in ((1, "reading X once"), (0.5, "twice")):
+        above = panel.get_xaxis_transform()
+        panel.text(share, 1.01, words, ha="center", fontsize=8.5, transform=above)
     panel.set_yticks(ticks, labels, fontsize=8.5)
     panel.set_xlim(0, 1.18)
     panel.invert_yaxis()
@@ -244,42 +262,49 @@ def _bars(panel: Axes, cases: Sequence[Case]) -> None:
     panel.set_title("How near to the roof", loc="left")
 
 
-def _speeds(panel: Axes, cases: Sequence[Case], caches: Any) -> None:
-    """X's bytes a second against X's bytes, a line for each kernel; dashed where X was cold."""
+def _sweep(cases: Sequence[Case]) -> dict[tuple[str, bool], list[tuple[float, float]]]:
+    """(bytes of X, X's bytes a second) by entry and whether caches were swept; empty if none was.
+
+    What comes from memory anyway belongs to both.
+    """
     points: dict[tuple[str, bool], list[tuple[float, float]]] = {}
+    swept = {(case.n_features, case.dtype) for case in cases if case.state == "cold"}
     for case in cases:
-        if " x 54 float32" not in case.name or case.name.startswith("batch"):
+        if (case.n_features, case.dtype) not in swept or case.name.startswith("batch"):
             continue
         for entry in case.entries:
-            if entry.seconds_per_call and (entry.name in _KERNEL_COLOURS or entry.name == READ):
+            if entry.name == READ or _is_drawn(entry):
                 speed = case.x_bytes / float(np.median(entry.seconds_per_call))
-                # What comes from memory anyway belongs to both lines.
                 for cold in (False, True):
                     if case.state == "from memory" or cold == (case.state == "cold"):
                         points.setdefault((entry.name, cold), []).append((case.x_bytes, speed))
+    return points
+
+
+def _speeds(
+    panel: Axes,
+    points: Mapping[tuple[str, bool], list[tuple[float, float]]],
+    caches: Mapping[str, int],
+    colours: Mapping[str, str],
+) -> None:
+    """X's bytes a second against X's bytes, a line for each kernel; dashed where X was cold."""
     for (name, cold), line in points.items():
         x, y = zip(*sorted(line), strict=True)
-        colour = "black" if name == READ else _KERNEL_COLOURS[name]
-        label = None if cold else "the roof: reading X once" if name == READ else name
         panel.plot(
             x,
             y,
-            color=colour,
+            color="black" if name == READ else colours[name],
             ls="--" if cold else "-",
             lw=2.2 if name == READ else 1.6,
             marker="o",
             ms=3.5,
-            label=label,
         )
     panel.set_xscale("log")
     panel.set_yscale("log")
     for name, size in sorted(caches.items()):
-        if points:
-            panel.axvline(size, color="grey", lw=0.8, ls=":")
-            panel.text(size, 0.02, f" {name}", transform=panel.get_xaxis_transform(), fontsize=8.5)
+        panel.axvline(size, color="grey", lw=0.8, ls=":")
+        panel.text(size, 0.02, f" {name}", transform=panel.get_xaxis_transform(), fontsize=8.5)
     panel.xaxis.set_major_formatter(EngFormatter(unit="B"))
     panel.yaxis.set_major_formatter(EngFormatter(unit="B/s"))
-    panel.set_xlabel(
-        "size of X, n x 54 float32 (solid: hot, dashed: caches swept before each call)"
-    )
+    panel.set_xlabel("size of X (solid: calls repeat, dashed: caches swept before each)")
     panel.set_title("X's bytes per second of a call", loc="left")
