@@ -179,8 +179,11 @@ def plot(roofline: Roofline) -> Figure:
     """
     measured = [case for case in roofline.cases if case.samples(READ)]
     cases = [case for case in measured if case.asked] or measured
-    found = dict.fromkeys(e.name for case in measured for e in case.entries if _is_drawn(e))
-    names = [*(n for n in _KNOWN if n in found), *(n for n in found if n not in _KNOWN)]
+    drawn = [e.name for case in measured for e in case.entries if _is_drawn(e)]
+    names = [
+        *(n for n in _KNOWN if n in drawn),
+        *(n for n in dict.fromkeys(drawn) if n not in _KNOWN),
+    ]
     others = [c for c in COLOURS if c not in COLOURS[: len(_KNOWN)] and c != "#000000"]
     colours = dict(zip(_KNOWN, COLOURS, strict=False))
     for number, name in enumerate(n for n in names if n not in _KNOWN):
@@ -251,9 +254,9 @@ def _bars(panel: Axes, cases: Sequence[Case], colours: Mapping[str, str]) -> Non
         at += 0.8
     panel.axvline(1, color="black", lw=1.5)
     panel.axvline(0.5, color="black", lw=0.8, ls=":")
-    for share, words in ((1, "reading X once"), (0.5, "twice")):
+    for at_share, words in ((1.0, "reading X once"), (0.5, "twice")):
         above = panel.get_xaxis_transform()
-        panel.text(share, 1.01, words, ha="center", fontsize=8.5, transform=above)
+        panel.text(at_share, 1.01, words, ha="center", fontsize=8.5, transform=above)
     panel.set_yticks(ticks, labels, fontsize=8.5)
     panel.set_xlim(0, 1.18)
     panel.invert_yaxis()
