@@ -1,0 +1,1 @@
+"""Tracking in CI: paired comparison of commits, counters, and history."""
