@@ -27,9 +27,12 @@ EXIT_BAD_INPUT = 2
 
 
 def main(command: click.Command, name: str) -> NoReturn:
-    """Run a command: exit 0 if it is fine, 1 for failed cells, 2 with one line for bad input."""
+    """Run a command: exit 0 if it is fine, 1 for failed cells, 2 with one line for bad input.
+
+    Options can be set by the environment, too: BENCH_COMPARE_MINUTES for `compare --minutes`.
+    """
     try:
-        code = command.main(prog_name=name, standalone_mode=False)
+        code = command.main(prog_name=name, standalone_mode=False, auto_envvar_prefix="BENCH")
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Abort:
         _fail("interrupted; finished cells are kept, run the same command again to go on", 130)
