@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from bench.command_line import EXIT_FAILED, Selection, cell_options, main, progress_bar
+from bench.compare import compare
 from bench.roofline import roofline
 from bench.selfcheck import selfcheck
 
@@ -34,7 +35,7 @@ Examples:
   python -m bench run --suite full --dtype float32
 """
 )
-@cell_options
+@cell_options()
 @click.option("--passes", type=click.FloatRange(min=0, min_open=True), help="Budget of a run.")
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Budget of a run.")
 @click.option("--rerun", is_flag=True, help="Run also what has a record.")
@@ -102,6 +103,7 @@ def list_() -> None:
     click.echo(f"  {'notebook':<16} the notebook's experiments beside its printed numbers")
 
 
+bench.add_command(compare)
 bench.add_command(roofline)
 bench.add_command(selfcheck)
 

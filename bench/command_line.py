@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
+EXIT_OTHER_MACHINE = 3
 
 
 def main(command: click.Command, name: str) -> NoReturn:
@@ -94,18 +95,22 @@ class Selection:
         return replace(chosen, name="custom", **self.replaced) if self.replaced else chosen
 
 
-def cell_options(command: Callable[..., int]) -> Callable[..., int]:
-    """The options shared by `run` and `report`: `selection`, what to run, and `folder`, where
-    results are kept."""
+def cell_options(*, runs: bool = True) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """The options that several commands share: `selection`, what to run, and `folder`, where
+    results are kept.
 
-    @functools.wraps(command)
-    def with_selection(**options: Any) -> int:
-        names = [field.name for field in dataclasses.fields(Selection)]
-        selection = Selection(**{name: options.pop(name) for name in names})
-        return command(selection=selection, **options)
-
-    decorated: Callable[..., int] = with_selection
-    for option in (
+    Args:
+        runs: with those that say how often each cell is run.
+    """
+    how_often = (
+        click.option(
+            "--repetitions",
+            type=click.IntRange(min=1),
+            help="Runs of each seed. [default with --seeds: 1]",
+        ),
+        click.option("--seeds", type=click.IntRange(min=1), help="Seeds 0, 1, ... of shuffling."),
+    )
+    options = (
         click.option(
             "--results",
             "folder",
@@ -114,21 +119,28 @@ def cell_options(command: Callable[..., int]) -> Callable[..., int]:
             show_default=True,
             help="Folder of records, tables, plots and the page.",
         ),
-        click.option(
-            "--repetitions",
-            type=click.IntRange(min=1),
-            help="Runs of each seed. [default with --seeds: 1]",
-        ),
-        click.option("--seeds", type=click.IntRange(min=1), help="Seeds 0, 1, ... of shuffling."),
+        *(how_often if runs else ()),
         click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Of the runs."),
         click.option("-d", "--device", "devices", multiple=True, help="cpu, cuda, cuda:1, ..."),
         click.option("-k", "--kernel", "kernels", multiple=True, help="Such as torch-autograd."),
         click.option("-o", "--optimizer", "optimizers", multiple=True, help="Such as adam:lr=0.1."),
         click.option("-p", "--problem", "problems", multiple=True, help="Such as iris:l2=0.1."),
         click.option("--suite", help="quick, peers, full or notebook. [default: quick]"),
-    ):
-        decorated = option(decorated)
-    return decorated
+    )
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        @functools.wraps(command)
+        def with_selection(**given: Any) -> int:
+            names = [field.name for field in dataclasses.fields(Selection)]
+            selection = Selection(**{name: given.pop(name, None) for name in names})
+            return command(selection=selection, **given)
+
+        decorated: Callable[..., int] = with_selection
+        for option in options:
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
 
 
 @contextmanager

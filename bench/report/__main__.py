@@ -25,7 +25,7 @@ Examples:
   python -m bench.report --results results/reference/some-machine --no-run
 """
 )
-@cell_options
+@cell_options()
 @click.option("--no-run", is_flag=True, help="Report on the records that are there; run nothing.")
 def report(selection: Selection, folder: Path, no_run: bool) -> int:
     """Write tables, plots and a page from the results, and print the answer.

@@ -34,7 +34,7 @@ class Suite:
     problems: tuple[str | Problem, ...]
     optimizers: tuple[str | Optimizer | RefitSolver, ...]
     budget: Budget
-    kernels: tuple[str, ...] = ("numpy", "torch-autograd", "fused-cuda")
+    kernels: tuple[str, ...] = ("numpy", "torch-autograd", "fused-cpu", "fused-cuda")
     devices: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ("float64",)
     seeds: int = 3

@@ -1,0 +1,158 @@
+"""Faster, slower, the same, or not known: what samples of two sides say of a cell.
+
+Intervals here hold for all cells and all looks together (Bonferroni), so that a verdict means the
+same in a comparison of five cells and of five hundred, wherever sampling stopped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Values = NDArray[np.floating[Any]]
+
+LOOKS = (10, 13, 16, 20, 25, 32)
+"""After so many sessions cells are judged; once more where the time is spent in between. Each of
+these looks takes its share of the error, so they are planned."""
+
+_TRIMMED = 0.25  # of the quadruples, on either side: interruptions are in the tails
+
+
+class Verdict(StrEnum):
+    """What is said of a cell."""
+
+    FASTER = "FASTER"
+    SLOWER = "SLOWER"
+    SAME = "SAME"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A ratio of times, head / base, with its interval, and what follows from it."""
+
+    ratio: float
+    low: float
+    high: float
+    verdict: Verdict
+
+
+def session_log_ratio(base_s: ArrayLike, head_s: ArrayLike) -> float:
+    """What one session of two processes says of log(head / base).
+
+        y = 25%-trimmed mean over k of  1/2 sum_j log head_kj - 1/2 sum_j log base_kj,   j = 1, 2
+
+    The two blocks of a side in a quadruple, base head head base or the other way round, have the
+    same mean position in time: a drift that is linear over a quadruple drops out.
+
+    Args:
+        base_s, head_s: seconds of the blocks, shape (k, 2): two a quadruple.
+    Raises:
+        ValueError: shapes disagree, or a time is not positive.
+    Source: paired blocks: Box, Hunter and Hunter (2005), Statistics for Experimenters, chapter 4.
+    """
+    base, head = np.asarray(base_s, dtype=float), np.asarray(head_s, dtype=float)
+    if base.shape != head.shape or base.ndim != 2 or base.shape[1] != 2 or not base.size:
+        raise ValueError(f"blocks must be of shape (k, 2); got {base.shape} and {head.shape}")
+    if not (np.minimum(base, head) > 0).all():
+        raise ValueError("seconds of a block must be positive")
+    ratios = np.sort((np.log(head) - np.log(base)).mean(axis=1))
+    outside = int(_TRIMMED * len(ratios))
+    return float(ratios[outside : len(ratios) - outside].mean())
+
+
+def judge(
+    log_ratios: Sequence[float], *, threshold: float, cells: int, confidence: float = 0.95
+) -> Judged:
+    """The ratio of a cell from the log ratios of its sessions, and the verdict.
+
+        mean(y) -+ t s / sqrt(g),    t: quantile of Student's t, g - 1 degrees of freedom,
+                                     at 1 - (1 - confidence) / (2 cells (looks + 1))
+
+    Sessions are processes started anew, so what differs between two processes of the same code
+    (addresses, pages) is part of s. The verdict:
+
+        SAME          the interval is within (1 / (1 + threshold), 1 + threshold): equivalent,
+                      whether it holds 1 or not
+        SLOWER        else, the interval is above 1 and the ratio above sqrt(1 + threshold), which
+                      is nearer to the threshold than to 1
+        FASTER        the same for base / head
+        INCONCLUSIVE  else; a single session has no interval
+
+    Args:
+        log_ratios: log(head / base), one a session, shape (g,).
+        threshold: the smallest slow-down that matters, 0.05 for 5%.
+        cells: how many are judged together.
+        confidence: that all intervals of all cells at all looks hold.
+    Raises:
+        ValueError: fewer than two sessions.
+    Source: two one-sided tests by an interval: Schuirmann (1987), "A comparison of the two
+        one-sided tests procedure and the power approach"; Bonferroni over cells and looks.
+    """
+    y = np.asarray(log_ratios, dtype=float)
+    if len(y) < 2:
+        raise ValueError(f"two sessions are the least that can be judged; got {len(y)}")
+    from scipy.stats import t  # it takes most of a second to load
+
+    outside = (1 - confidence) / (2 * cells * (len(LOOKS) + 1))
+    half = float(t.isf(outside, len(y) - 1)) * float(y.std(ddof=1)) / math.sqrt(len(y))
+    return _judged(float(y.mean()), half, threshold)
+
+
+def judge_saved(
+    base: Sequence[Sequence[float]],
+    head: Sequence[Sequence[float]],
+    *,
+    threshold: float,
+    confidence: float = 0.95,
+) -> list[Judged]:
+    """Verdicts from two saved sets of samples, which did not take turns.
+
+        d_i = mean log head_i - mean log base_i,   v_i = s^2(base_i) / n + s^2(head_i) / m
+        d_i -+ z sqrt(v_i + S^2),   S = 1.4826 median_i |d_i|,   z at 1 - (1 - confidence) / (2 c)
+
+    S is what the machine did between the two runs, or anything else that all c cells share: it
+    can't be told from the code. A cell is judged against it, and so it takes several, most of them
+    alike, for one to stand out.
+
+    Args:
+        base, head: seconds, one sequence a cell.
+    """
+    from scipy.stats import norm
+
+    logs = [(np.log(b), np.log(h)) for b, h in zip(base, head, strict=True)]
+    shift = np.array([h.mean() - b.mean() for b, h in logs])
+    variance = np.array([_variance_of_mean(b) + _variance_of_mean(h) for b, h in logs])
+    between = 1.4826 * float(np.median(np.abs(shift))) if len(shift) else 0.0
+    z = float(norm.isf((1 - confidence) / (2 * max(len(shift), 1))))
+    halves = z * np.sqrt(variance + between**2)
+    return [_judged(float(d), float(h), threshold) for d, h in zip(shift, halves, strict=True)]
+
+
+def _variance_of_mean(logs: Values) -> float:
+    """Infinite for a single sample, which has no spread to be seen."""
+    return float(logs.var(ddof=1)) / len(logs) if len(logs) > 1 else math.inf
+
+
+def _judged(middle: float, half: float, threshold: float) -> Judged:
+    limit = math.log1p(threshold)
+    low, high = middle - half, middle + half
+    if -limit < low and high < limit:
+        verdict = Verdict.SAME
+    elif low > 0 and middle > limit / 2:
+        verdict = Verdict.SLOWER
+    elif high < 0 and middle < -limit / 2:
+        verdict = Verdict.FASTER
+    else:
+        verdict = Verdict.INCONCLUSIVE
+    return Judged(math.exp(middle), math.exp(low), _exp(high), verdict)
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf

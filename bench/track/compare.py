@@ -1,0 +1,133 @@
+"""Compare two commits: check them out, sample them in turns, say what was found."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.comparisons import CellResult, Comparison, Side
+from bench.errors import InputError
+from bench.suites.definitions import Suite
+from bench.suites.run import OnProgress
+from bench.track.cells import file_cells, suite_cells
+from bench.track.processes import NotTimed, SideProcess
+from bench.track.sampling import Plan, sample
+from bench.track.worktrees import WORKING_TREE, checked_out, git, merge_base, repository, side
+
+# Both sides run with what is installed here; where one of these differs, that may not be theirs.
+_REQUIREMENTS = ("pyproject.toml", "constraints.txt", "requirements.txt", "setup.py", "setup.cfg")
+
+
+@dataclass(frozen=True)
+class Commits:
+    """What to compare, and where.
+
+    Args:
+        base, head: any names that git knows; base None is where head left the main branch.
+        folder: somewhere in the repository.
+        file: a file of cells of the user's own, relative to the repository; None for a suite.
+        build: a shell command to run in each worktree before anything is timed.
+    """
+
+    base: str | None = None
+    head: str = WORKING_TREE
+    folder: Path = Path()
+    file: str | None = None
+    build: str | None = None
+
+
+def compare_commits(
+    commits: Commits,
+    suite: Suite,
+    plan: Plan,
+    *,
+    on_progress: OnProgress | None = None,
+    on_session: Callable[[Comparison], None] | None = None,
+) -> Comparison:
+    """Time the suite's cells, or those of a file, on both sides in turns.
+
+    Args:
+        on_session: given all that is known after each session.
+    Raises:
+        InputError: no repository, no such commit, no cells, or a build that failed.
+    """
+    start = time.monotonic()
+    root = repository(commits.folder.resolve())
+    base = side(root, commits.base or merge_base(root, commits.head))
+    head = side(root, commits.head)
+    with checked_out(root, base, head) as trees:
+        if commits.build:
+            for tree in trees:
+                _build(commits.build, tree)
+        environment = _environment(trees, own=commits.file is None)
+        cells = file_cells(commits.file, trees) if commits.file else suite_cells(suite)
+        if not cells:
+            raise InputError("there is nothing to compare: no cell of the suite can run here")
+        notes = _notes(root, base, head)
+
+        def comparison(results: list[CellResult], sessions: int) -> Comparison:
+            return Comparison(
+                base=base,
+                head=head,
+                cells=tuple(results),
+                threshold=plan.threshold,
+                confidence=plan.confidence,
+                paired=True,
+                sessions=sessions,
+                seconds=time.monotonic() - start,
+                environment=environment,
+                created=datetime.now(UTC).isoformat(timespec="seconds"),
+                notes=notes,
+            )
+
+        results, sessions = sample(
+            trees,
+            cells,
+            plan,
+            on_progress=on_progress,
+            on_session=lambda *found: on_session(comparison(*found)) if on_session else None,
+        )
+    return comparison(results, sessions)
+
+
+def _environment(trees: tuple[Path, Path], own: bool) -> dict[str, Any]:
+    """What a side's process sees, after a check that its modules are those of its tree."""
+    for tree in trees:
+        process = SideProcess(tree, (), 1)
+        try:
+            found = process.environment()
+        except NotTimed as error:
+            raise InputError(f"{tree.name} can't be imported: {error}") from None
+        finally:
+            process.close()
+        if own and not Path(found["tree"]).is_relative_to(tree):
+            raise InputError(
+                f"{tree.name} has no package bench of its own: compare cells of your own with "
+                "--cells FILE"
+            )
+    return dict(found["environment"])
+
+
+def _build(command: str, tree: Path) -> None:
+    done = subprocess.run(command, shell=True, cwd=tree, capture_output=True, text=True)
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["it printed nothing"]
+        raise InputError(
+            f"--build failed in {tree.name} with exit code {done.returncode}: {lines[-1]}"
+        )
+
+
+def _notes(root: Path, base: Side, head: Side) -> tuple[str, ...]:
+    changed = git("diff", "--name-only", base.commit, head.commit, cwd=root).splitlines()
+    requirements = [name for name in changed if Path(name).name in _REQUIREMENTS]
+    if not requirements:
+        return ()
+    return (
+        f"{', '.join(requirements)} differs: both sides ran with the packages installed here, so "
+        "what other versions of these would change was not measured",
+    )

@@ -1,0 +1,139 @@
+"""The process of one side: started in its own tree, asked for one thing at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import selectors
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.comparisons import Cell
+
+_WORKER = Path(__file__).with_name("worker.py")
+
+# Setting a cell up may compile its kernel; a block lasts milliseconds, or as long as one call.
+_TIMEOUT_S = 300.0
+
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+class NotTimed(Exception):  # noqa: N818 - the name says it
+    """A side can't time a cell: `status` is "unavailable" or "failed", the text says why."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class SideProcess:
+    """A process that times cells of one tree; see `worker.py` for what it answers.
+
+    Args:
+        tree: a checkout; modules are imported from there, files of cells lie there.
+        cpus: numbers of the processors that it is pinned to; empty where that can't be done.
+        threads: of every library.
+    """
+
+    def __init__(self, tree: Path, cpus: tuple[int, ...], threads: int) -> None:
+        environment = {
+            **os.environ,
+            **dict.fromkeys(_THREADS, str(threads)),
+            "BENCH_TREE": str(tree),
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, (str(tree), str(tree / "src"), os.environ.get("PYTHONPATH")))
+            ),
+            "PYTHONHASHSEED": "0",
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", str(_WORKER), ",".join(map(str, cpus)), str(threads)],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        self._selector = selectors.DefaultSelector()
+        assert self._process.stdout is not None  # it was asked for
+        self._selector.register(self._process.stdout, selectors.EVENT_READ)
+
+    def environment(self) -> Mapping[str, Any]:
+        """Where `bench` was imported from ("tree"), and the environment that it sees."""
+        return self._ask(ask="environment")
+
+    def names(self, file: str) -> list[str]:
+        """The cells of a file of cells."""
+        return list(self._ask(ask="names", file=file)["names"])
+
+    def open(
+        self, cell: Cell, work: Mapping[str, int] | None = None, slow_down: float = 0.0
+    ) -> Mapping[str, int]:
+        """Set a cell up and warm it; returns the work of a block, found here where not given.
+
+        Args:
+            slow_down: passes over X that take this fraction of its time are planted into it.
+        Raises:
+            NotTimed: it can't be timed here; as do all methods.
+        """
+        spec = dataclasses.asdict(cell)
+        work = self._ask(ask="open", cell=spec, work=work, slow_down=slow_down)["work"]
+        return dict(work)
+
+    def block_s(self) -> float:
+        """Seconds of one unit of the open cell's work: the mean over a block."""
+        return float(self._ask(ask="block")["seconds"])
+
+    def close(self) -> None:
+        """End the process."""
+        self._selector.close()
+        self._process.kill()
+        self._process.communicate()
+
+    def _ask(self, **request: Any) -> Mapping[str, Any]:
+        process = self._process
+        assert process.stdin is not None  # both were asked for
+        assert process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.flush()
+            answered = self._selector.select(_TIMEOUT_S)
+            line = process.stdout.readline() if answered else b""
+        except BrokenPipeError:
+            answered, line = [()], b""  # type: ignore[list-item]
+        if not line:
+            if not answered:
+                process.kill()
+                raise NotTimed("failed", f"no answer within {_TIMEOUT_S:g} s")
+            raise NotTimed("failed", f"its process ended: {_ending(process.wait())}")
+        reply: dict[str, Any] = json.loads(line)
+        if "reason" in reply:
+            raise NotTimed(reply["status"], reply["reason"])
+        return reply
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked again."""
+        return self._process.poll() is None
+
+
+def _ending(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def pinned_cpus(threads: int) -> tuple[int, ...]:
+    """The last processors of those that are usable, one a thread; none where pinning can't be.
+
+    The last ones, since what else runs on a machine tends to be on the first.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return ()
+    return tuple(sorted(os.sched_getaffinity(0))[-threads:])

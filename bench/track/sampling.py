@@ -1,0 +1,234 @@
+"""Sample two trees in turns until each cell is decided, or the time is spent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.comparisons import FAILED, NEW, NOT_TIMED, Cell, CellResult
+from bench.score.verdicts import LOOKS, Judged, Verdict, judge, session_log_ratio
+from bench.suites.run import OnProgress, Progress
+from bench.track.processes import NotTimed, SideProcess, pinned_cpus
+
+# A cell has about so much time in a session, in quadruples of blocks, base head head base: at most
+# and at least so many. An even number, as every second one begins with head.
+_CELL_S = 0.15
+_QUADRUPLES = (4, 16)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to sample.
+
+    Args:
+        threshold: the smallest slow-down that matters: 0.05 for 5%.
+        minutes: after so many no further session is started.
+        threads: of each library, each on a processor of its own.
+        confidence: that all intervals hold.
+        slow_down: planted into head: passes over X that take this fraction of a cell's time.
+    """
+
+    threshold: float = 0.05
+    minutes: float = 8.0
+    threads: int = 1
+    confidence: float = 0.95
+    slow_down: float = 0.0
+
+
+@dataclass
+class _Sampled:
+    """What is known of a cell so far."""
+
+    cell: Cell
+    work: dict[str, int] = field(default_factory=dict)
+    base_s: list[float] = field(default_factory=list)
+    head_s: list[float] = field(default_factory=list)
+    log_ratios: list[float] = field(default_factory=list)
+    verdict: str = Verdict.INCONCLUSIVE
+    judged: Judged | None = None
+    reason: str = ""
+
+    @property
+    def decided(self) -> bool:
+        return self.verdict != Verdict.INCONCLUSIVE
+
+    def look(self, plan: Plan, cells: int) -> None:
+        """Judge it by what there is."""
+        if len(self.log_ratios) < 2:
+            self.reason = f"{len(self.log_ratios)} sessions are too few to judge: give more minutes"
+            return
+        self.judged = judge(
+            self.log_ratios, threshold=plan.threshold, cells=cells, confidence=plan.confidence
+        )
+        self.verdict = self.judged.verdict
+
+    def result(self) -> CellResult:
+        judged = self.judged
+        return CellResult(
+            cell=self.cell,
+            verdict=str(self.verdict),
+            ratio=judged.ratio if judged else None,
+            low=judged.low if judged else None,
+            high=judged.high if judged else None,
+            base_s=tuple(self.base_s),
+            head_s=tuple(self.head_s),
+            log_ratios=tuple(self.log_ratios),
+            work=self.work,
+            reason=self.reason,
+        )
+
+
+OnSession: TypeAlias = Callable[[list[CellResult], int], None]
+
+
+def sample(
+    trees: tuple[Path, Path],
+    cells: Sequence[Cell],
+    plan: Plan,
+    *,
+    on_progress: OnProgress | None = None,
+    on_session: OnSession | None = None,
+) -> tuple[list[CellResult], int]:
+    """Compare the cells of two trees, session by session; returns results and sessions.
+
+    A session is one new process a side, pinned to the same processors. In it each cell that is not
+    decided is set up on both sides and timed in quadruples of blocks, base head head base and head
+    base base head by turns, of which one ratio is made. After so many sessions as `LOOKS` says
+    cells are judged, and those with a verdict are left out from there on.
+
+    Args:
+        trees: base and head, checked out.
+        on_progress: told before each cell of each session.
+        on_session: given what is known after each session, so that none of it is lost.
+    """
+    start = time.monotonic()
+    sampled = [_Sampled(cell) for cell in cells]
+    session = 0
+    while session < LOOKS[-1] and time.monotonic() - start < 60 * plan.minutes:
+        pending = _undecided(sampled)
+        if not pending:
+            break
+        _session(trees, pending, plan, session, len(sampled), on_progress)
+        session += 1
+        if session in LOOKS:
+            for one in _undecided(sampled):
+                one.look(plan, len(cells))
+        if on_session:
+            on_session([one.result() for one in sampled], session)
+    if session not in LOOKS:
+        for one in _undecided(sampled):
+            one.look(plan, len(cells))
+    return [one.result() for one in sampled], session
+
+
+def _undecided(sampled: Sequence[_Sampled]) -> list[_Sampled]:
+    return [one for one in sampled if not one.decided]
+
+
+def _session(
+    trees: tuple[Path, Path],
+    pending: Sequence[_Sampled],
+    plan: Plan,
+    session: int,
+    total: int,
+    on_progress: OnProgress | None,
+) -> None:
+    pair = _Pair(trees, plan.threads)
+    try:
+        for at, one in enumerate(pending):
+            if on_progress:
+                done = f"session {session + 1}: {one.cell}"
+                on_progress(Progress(total - len(pending) + at, total, done))
+            try:
+                _time(pair, one, plan, session)
+            except _Ended as error:
+                one.verdict, one.reason = error.verdict, str(error)
+                pair.restart_what_ended()
+    finally:
+        pair.close()
+
+
+class _Ended(Exception):  # noqa: N818 - not an error of this program
+    """A cell that has no ratio: its verdict, and the reason."""
+
+    def __init__(self, verdict: str, reason: str) -> None:
+        super().__init__(reason)
+        self.verdict = verdict
+
+
+class _Pair:
+    """Both sides' processes, base first."""
+
+    def __init__(self, trees: tuple[Path, Path], threads: int) -> None:
+        self._trees, self._threads = trees, threads
+        self._cpus = pinned_cpus(threads)
+        self.sides = [self._start(tree) for tree in trees]
+
+    def open(self, one: _Sampled, slow_down: float) -> None:
+        """Set the cell up on both sides, with the work that base found the first time."""
+        base, head = self.sides
+        try:
+            one.work = dict(base.open(one.cell, one.work or None))
+        except NotTimed as error:
+            try:
+                head.open(one.cell)
+            except NotTimed as also:
+                raise _Ended(NOT_TIMED, f"base: {error}; head: {also}") from None
+            raise _Ended(NEW, f"base: {error}") from None
+        try:
+            head.open(one.cell, one.work, slow_down)
+        except NotTimed as error:
+            raise _Ended(FAILED, f"head: {error}") from None
+
+    def quadruple_s(self, first: int) -> NDArray[np.float64]:
+        """Seconds of a unit of work in four blocks, in the order first other other first.
+
+        Returns:
+            shape (2, 2): side, its earlier and its later block.
+        """
+        seconds = np.empty((2, 2))
+        for side, which in ((first, 0), (1 - first, 0), (1 - first, 1), (first, 1)):
+            seconds[side, which] = self._block_s(side)
+        return seconds
+
+    def _block_s(self, side: int) -> float:
+        try:
+            return self.sides[side].block_s()
+        except NotTimed as error:
+            if side == 0:
+                raise _Ended(NOT_TIMED, f"base: {error}") from None
+            raise _Ended(FAILED, f"head: {error}") from None
+
+    def restart_what_ended(self) -> None:
+        """A process that a cell ended must not end the others."""
+        for k, process in enumerate(self.sides):
+            if not process.alive:
+                process.close()
+                self.sides[k] = self._start(self._trees[k])
+
+    def close(self) -> None:
+        """End both processes."""
+        for process in self.sides:
+            process.close()
+
+    def _start(self, tree: Path) -> SideProcess:
+        return SideProcess(tree, self._cpus, self._threads)
+
+
+def _time(pair: _Pair, one: _Sampled, plan: Plan, session: int) -> None:
+    """One session's ratio of one cell."""
+    pair.open(one, plan.slow_down)
+    first = pair.quadruple_s(0)  # left out: caches and branch predictors are still learning
+    few, many = _QUADRUPLES
+    count = min(max(2 * int(_CELL_S / first.sum() / one.work["calls"] / 2), few), many)
+    blocks = np.array([pair.quadruple_s((session + k) % 2) for k in range(count)])
+    base_s, head_s = blocks[:, 0], blocks[:, 1]
+    one.base_s.append(float(np.median(base_s)))
+    one.head_s.append(float(np.median(head_s)))
+    one.log_ratios.append(session_log_ratio(base_s, head_s))
