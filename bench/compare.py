@@ -101,6 +101,7 @@ def compare(
     processor, session by session, until each cell is decided or the time is spent.
     """
     from bench.report.comparison import markdown, write_comparison
+    from bench.track.cells import suite_cells
     from bench.track.compare import Commits, compare_commits
     from bench.track.sampling import Plan
     from bench.track.saved import OtherMachine, compare_saved, is_saved
@@ -132,7 +133,7 @@ def compare(
         with progress_bar() as show:
             found = compare_commits(
                 commits,
-                selection.chosen_suite(),
+                () if file else suite_cells(selection.chosen_suite()),
                 plan,
                 on_progress=show,
                 on_session=lambda so_far: _keep(so_far, folder),

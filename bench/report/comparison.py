@@ -17,7 +17,6 @@ from bench.comparisons import (
     FAILED,
     NEW,
     NOT_TIMED,
-    REGRESSIONS,
     CellResult,
     Comparison,
     Side,
@@ -39,7 +38,7 @@ def headline(comparison: Comparison) -> str:
     if not worst:
         start = f"No slow-down: none of {_cells(total)} is SLOWER"
     else:
-        bad = [f"{counted[name]} {name}" for name in REGRESSIONS if counted[name]]
+        bad = [f"{counted[name]} {name}" for name in (FAILED, "SLOWER") if counted[name]]
         start = f"{text.listing(bad)} of {_cells(total)}: {_worst(worst[0])}"
     rest = [
         f"{counted[name]} {words}"

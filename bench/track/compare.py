@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.comparisons import CellResult, Comparison, Side
+from bench.comparisons import Cell, CellResult, Comparison, Side
 from bench.errors import InputError
-from bench.suites.definitions import Suite
 from bench.suites.run import OnProgress
-from bench.track.cells import file_cells, suite_cells
+from bench.track.cells import file_cells
 from bench.track.processes import NotTimed, SideProcess
 from bench.track.sampling import Plan, sample
 from bench.track.worktrees import WORKING_TREE, checked_out, git, merge_base, repository, side
@@ -43,15 +42,16 @@ class Commits:
 
 def compare_commits(
     commits: Commits,
-    suite: Suite,
+    cells: Sequence[Cell],
     plan: Plan,
     *,
     on_progress: OnProgress | None = None,
     on_session: Callable[[Comparison], None] | None = None,
 ) -> Comparison:
-    """Time the suite's cells, or those of a file, on both sides in turns.
+    """Time cells on both sides in turns.
 
     Args:
+        cells: such as `suite_cells` makes; where `commits` names a file, its cells are taken.
         on_session: given all that is known after each session.
     Raises:
         InputError: no repository, no such commit, no cells, or a build that failed.
@@ -65,9 +65,9 @@ def compare_commits(
             for tree in trees:
                 _build(commits.build, tree)
         environment = _environment(trees, own=commits.file is None)
-        cells = file_cells(commits.file, trees) if commits.file else suite_cells(suite)
-        if not cells:
-            raise InputError("there is nothing to compare: no cell of the suite can run here")
+        chosen = file_cells(commits.file, trees) if commits.file else list(cells)
+        if not chosen:
+            raise InputError("there is nothing to compare: no cell that is named can run here")
         notes = _notes(root, base, head)
 
         def comparison(results: list[CellResult], sessions: int) -> Comparison:
@@ -87,7 +87,7 @@ def compare_commits(
 
         results, sessions = sample(
             trees,
-            cells,
+            chosen,
             plan,
             on_progress=on_progress,
             on_session=lambda *found: on_session(comparison(*found)) if on_session else None,
@@ -97,8 +97,8 @@ def compare_commits(
 
 def _environment(trees: tuple[Path, Path], own: bool) -> dict[str, Any]:
     """What a side's process sees, after a check that its modules are those of its tree."""
-    for tree in trees:
-        process = SideProcess(tree, (), 1)
+    for tree in trees if own else trees[1:]:
+        process = SideProcess(tree, (), 1, own=own)
         try:
             found = process.environment()
         except NotTimed as error:

@@ -27,6 +27,15 @@ _THREADS = (
     "VECLIB_MAXIMUM_THREADS",
 )
 
+# Loaded before the first request, so that both sides do it at the same time.
+_LOADED_FIRST = (
+    "torch._dynamo",  # which optimizers of torch load when they are first made
+    "bench.measure.cell",
+    "bench.optimizers",
+    "bench.problems",
+    "logreg_kernels.fused_cpu",
+)
+
 
 class NotTimed(Exception):  # noqa: N818 - the name says it
     """A side can't time a cell: `status` is "unavailable" or "failed", the text says why."""
@@ -43,9 +52,12 @@ class SideProcess:
         tree: a checkout; modules are imported from there, files of cells lie there.
         cpus: numbers of the processors that it is pinned to; empty where that can't be done.
         threads: of every library.
+        own: whether cells are those of our suites, so that what these need is loaded at once.
     """
 
-    def __init__(self, tree: Path, cpus: tuple[int, ...], threads: int) -> None:
+    def __init__(
+        self, tree: Path, cpus: tuple[int, ...], threads: int, *, own: bool = True
+    ) -> None:
         environment = {
             **os.environ,
             **dict.fromkeys(_THREADS, str(threads)),
@@ -55,8 +67,9 @@ class SideProcess:
             ),
             "PYTHONHASHSEED": "0",
         }
+        modules = _LOADED_FIRST if own else ()
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(_WORKER), ",".join(map(str, cpus)), str(threads)],
+            [sys.executable, "-P", str(_WORKER), ",".join(map(str, cpus)), str(threads), *modules],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -139,7 +139,7 @@ def _session(
     total: int,
     on_progress: OnProgress | None,
 ) -> None:
-    pair = _Pair(trees, plan.threads)
+    pair = _Pair(trees, plan.threads, own=not pending[0].cell.file)
     try:
         for at, one in enumerate(pending):
             if on_progress:
@@ -165,8 +165,8 @@ class _Ended(Exception):  # noqa: N818 - not an error of this program
 class _Pair:
     """Both sides' processes, base first."""
 
-    def __init__(self, trees: tuple[Path, Path], threads: int) -> None:
-        self._trees, self._threads = trees, threads
+    def __init__(self, trees: tuple[Path, Path], threads: int, own: bool) -> None:
+        self._trees, self._threads, self._own = trees, threads, own
         self._cpus = pinned_cpus(threads)
         self.sides = [self._start(tree) for tree in trees]
 
@@ -218,7 +218,7 @@ class _Pair:
             process.close()
 
     def _start(self, tree: Path) -> SideProcess:
-        return SideProcess(tree, self._cpus, self._threads)
+        return SideProcess(tree, self._cpus, self._threads, own=self._own)
 
 
 def _time(pair: _Pair, one: _Sampled, plan: Plan, session: int) -> None:

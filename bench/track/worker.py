@@ -1,9 +1,9 @@
 """One side of a comparison: a process that times cells of its own tree, a block at a time.
 
-Run as a file, `python -P worker.py CPUS THREADS`, with the side's tree first in PYTHONPATH: `bench`
-and `logreg_kernels` are then that tree's, while this file is the same for both sides, so that
-commits older than it can be compared, too. It answers each line of JSON on its standard input with
-one line on its standard output:
+Run as a file, `python -P worker.py CPUS THREADS MODULES...`, with the side's tree first in
+PYTHONPATH: `bench` and `logreg_kernels` are then that tree's, while this file is the same for both
+sides, so that commits older than it can be compared, too. It answers each line of JSON on its
+standard input with one line on its standard output:
 
     {"ask": "environment"}                  {"tree": ..., "environment": {...}}
     {"ask": "names", "file": F}             {"names": [...]}, of a file of cells
@@ -43,14 +43,6 @@ _PASSES = (100, 50, 20, 10, 5, 2, 1)
 _RUN_S = 3e-3
 # While the other side worked, this side's data left the caches: calls off the clock bring it back.
 _SETTLE_S = 5e-4
-# Loaded before the first request, so that both sides do it at the same time.
-_LOADED_FIRST = (
-    "torch._dynamo",  # which optimizers of torch load when they are first made
-    "bench.measure.cell",
-    "bench.optimizers",
-    "bench.problems",
-    "logreg_kernels.fused_cpu",
-)
 
 
 class NotTimed(Exception):  # noqa: N818 - the name says it
@@ -290,12 +282,12 @@ def answer(request: Mapping[str, Any], opened: list[OpenCell]) -> dict[str, Any]
 
 def main() -> None:
     """Answer requests until there are no more."""
-    cpus, threads = sys.argv[1], int(sys.argv[2])
+    cpus, threads, modules = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
     # What libraries print must not get between the replies.
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    for name in _LOADED_FIRST:
-        with contextlib.suppress(ImportError):  # cells of a file may do without
+    for name in modules:
+        with contextlib.suppress(ImportError):  # an older tree may have other modules
             importlib.import_module(name)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)

@@ -1,0 +1,221 @@
+"""`python -m bench compare` on repositories with a fake clock: verdicts, failures, exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.comparisons import Comparison, as_json, load_comparison
+from bench.errors import InputError
+from bench.report.comparison import headline, markdown, write_comparison
+from bench.track.compare import Commits, compare_commits
+from bench.track.sampling import Plan
+from bench.track.worktrees import WORKING_TREE, merge_base, repository, side
+from tests.repositories import cells_source, commit, git
+
+
+def compare(
+    folder: Path, base: str = "HEAD", head: str = WORKING_TREE, **plan: float
+) -> Comparison:
+    return compare_commits(
+        Commits(base, head, folder, file="cells.py"), (), Plan(**{"minutes": 2.0, **plan})
+    )
+
+
+def verdicts(comparison: Comparison) -> dict[str, str]:
+    return {result.cell.problem: result.verdict for result in comparison.cells}
+
+
+def test_each_verdict_on_a_clock_that_is_known(tmp_path: Path) -> None:
+    commit(tmp_path, "base", cells=cells_source(slow=1e-3, fast=1e-3, same=1e-3))
+    (tmp_path / "cells.py").write_text(cells_source(slow=1.2e-3, fast=0.8e-3, same=1.005e-3))
+    found = compare(tmp_path)
+    assert verdicts(found) == {"slow": "SLOWER", "fast": "FASTER", "same": "SAME"}
+    slow = next(result for result in found.cells if result.cell.problem == "slow")
+    assert slow.ratio == pytest.approx(1.2, rel=0.01)
+    assert slow.low is not None
+    assert slow.high is not None
+    assert slow.low < 1.2 < slow.high
+    assert slow.head_s[0] == pytest.approx(1.2e-3, rel=0.02)
+    assert "1 SLOWER of 3 cells: slow takes 1.20x" in headline(found)
+
+
+def test_a_comment_changes_nothing(tmp_path: Path) -> None:
+    source = cells_source(a=1e-3, b=2e-3)
+    commit(tmp_path, "base", cells=source)
+    (tmp_path / "cells.py").write_text("# What these are.\n" + source)
+    found = compare(tmp_path)
+    assert verdicts(found) == {"a": "SAME", "b": "SAME"}
+    assert found.regressions == ()
+    assert headline(found).startswith("No slow-down")
+
+
+def test_cells_that_can_t_be_timed_say_so_and_the_others_go_on(tmp_path: Path) -> None:
+    commit(tmp_path, "base", cells=cells_source(raises=1e-3, dies=1e-3, gone=1e-3, good=1e-3))
+    head = cells_source(
+        raises="lambda: 1 / 0", dies="lambda: lambda: os._exit(7)", new=1e-3, good=1e-3
+    )
+    (tmp_path / "cells.py").write_text(head)
+    found = compare(tmp_path)
+    assert verdicts(found) == {
+        "raises": "FAILED",
+        "dies": "FAILED",
+        "gone": "FAILED",
+        "new": "NEW",
+        "good": "SAME",
+    }
+    reasons = {result.cell.problem: result.reason for result in found.cells}
+    assert reasons["raises"] == "head: ZeroDivisionError: division by zero"
+    assert reasons["dies"] == "head: its process ended: exit code 7"
+    assert reasons["gone"] == "head: cells.py has no cell 'gone'"
+    assert reasons["new"] == "base: cells.py has no cell 'new'"
+    assert {r.cell.problem for r in found.regressions} == {"raises", "dies", "gone"}
+
+
+def test_when_the_time_is_spent_what_is_open_is_inconclusive(tmp_path: Path) -> None:
+    commit(tmp_path, "base", cells=cells_source(noise=0.5, a=1e-3))
+    found = compare(tmp_path, minutes=1e-6)
+    assert verdicts(found) == {"a": "INCONCLUSIVE"}
+    assert found.sessions == 1
+    assert "too few to judge" in found.cells[0].reason
+    seen: list[Comparison] = []
+    found = compare_commits(
+        Commits("HEAD", "HEAD", tmp_path, file="cells.py"),
+        (),
+        Plan(minutes=0.02),
+        on_session=seen.append,
+    )
+    assert len(seen) == found.sessions > 0
+    assert len(seen[-1].cells[0].log_ratios) == found.sessions
+
+
+def test_the_working_tree_is_taken_as_it_is_and_left_as_it_was(tmp_path: Path) -> None:
+    commit(tmp_path, "base", cells="old", kept="kept")
+    (tmp_path / ".gitignore").write_text("ignored.py\n")
+    (tmp_path / "cells.py").write_text("new")
+    (tmp_path / "untracked.py").write_text("new")
+    (tmp_path / "ignored.py").write_text("x")
+    git(tmp_path, "add", "cells.py")
+    before = git(tmp_path, "status", "--porcelain")
+    here = side(tmp_path, WORKING_TREE)
+    assert git(tmp_path, "status", "--porcelain") == before
+    assert git(tmp_path, "show", f"{here.commit}:cells.py") == "new"
+    files = git(tmp_path, "ls-tree", "--name-only", here.commit).splitlines()
+    assert files == [".gitignore", "cells.py", "kept.py", "untracked.py"]
+    assert git(tmp_path, "rev-parse", "--abbrev-ref", "HEAD") == "main"
+    assert here.subject == "changes on top of: base"
+
+
+def test_the_default_base_is_where_the_branch_left_main(tmp_path: Path) -> None:
+    fork = commit(tmp_path, "fork", a="1")
+    git(tmp_path, "checkout", "--quiet", "-b", "topic")
+    commit(tmp_path, "on the branch", a="2")
+    git(tmp_path, "checkout", "--quiet", "main")
+    commit(tmp_path, "on main", b="1")
+    git(tmp_path, "checkout", "--quiet", "topic")
+    assert merge_base(tmp_path, WORKING_TREE) == fork
+    assert merge_base(tmp_path, "topic") == fork
+    assert merge_base(tmp_path, "main") == git(tmp_path, "rev-parse", "main")
+
+
+def test_worktrees_are_gone_afterwards(tmp_path: Path) -> None:
+    commit(tmp_path, "base", cells=cells_source(a=1e-3))
+    compare(tmp_path, minutes=1e-6)
+    assert len(git(tmp_path, "worktree", "list").splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("commits", "words"),
+    [
+        (Commits(base="nowhere"), "git knows no commit 'nowhere'"),
+        (Commits(base="HEAD", file="missing.py"), "there is no missing.py"),
+        (
+            Commits(base="HEAD", file="cells.py", build="echo no compiler >&2; exit 3"),
+            "exit code 3: no compiler",
+        ),
+        (Commits(base="HEAD"), "has no package bench of its own"),
+    ],
+)
+def test_what_can_t_be_compared_is_one_line(tmp_path: Path, commits: Commits, words: str) -> None:
+    commit(tmp_path, "base", cells=cells_source(a=1e-3))
+    here = Commits(commits.base, "HEAD", tmp_path, commits.file, commits.build)
+    with pytest.raises(InputError, match=words) as refused:
+        compare_commits(here, (), Plan())
+    assert "\n" not in str(refused.value)
+
+
+def test_a_folder_without_git_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is in no git repository"):
+        repository(tmp_path)
+
+
+def test_the_build_runs_in_each_tree(tmp_path: Path) -> None:
+    commit(tmp_path, "base", cells=cells_source(a=1e-3))
+    log = tmp_path / "log"
+    commits = Commits("HEAD", "HEAD", tmp_path, file="cells.py", build=f"pwd >> {log}")
+    compare_commits(commits, (), Plan(minutes=1e-6))
+    assert [Path(line).name for line in log.read_text().splitlines()] == ["base", "head"]
+
+
+def test_a_comparison_is_kept_whole(tmp_path: Path) -> None:
+    commit(tmp_path, "base", cells=cells_source(a=1e-3, b=1e-3))
+    (tmp_path / "cells.py").write_text(cells_source(a=1.5e-3))
+    found = compare(tmp_path)
+    (tmp_path / "kept.json").write_text(as_json(found))
+    assert load_comparison(tmp_path / "kept.json") == found
+    written = write_comparison(found, tmp_path / "results")
+    assert {path.name for path in written} == {
+        "comparison.json",
+        "comparison.csv",
+        "comparison.md",
+        "comparison.png",
+    }
+    summary = markdown(found)
+    assert summary.startswith("## Compare: 1 FAILED and 1 SLOWER of 2 cells: ")
+    assert "<details>" in summary
+    (tmp_path / "kept.json").write_text(json.dumps({"schema_version": 99}))
+    with pytest.raises(InputError, match="schema version 99"):
+        load_comparison(tmp_path / "kept.json")
+    (tmp_path / "kept.json").write_text("[1]")
+    with pytest.raises(InputError, match="is not a comparison"):
+        load_comparison(tmp_path / "kept.json")
+
+
+def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bench", "compare", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_the_command_line_exits_1_for_a_slow_down_and_appends_its_summary(tmp_path: Path) -> None:
+    commit(tmp_path, "base", cells=cells_source(a=1e-3))
+    commit(tmp_path, "a second pass", cells=cells_source(a=2e-3))
+    summary = tmp_path / "summary.md"
+    summary.write_text("# Before\n")
+    done = command(
+        tmp_path,
+        *("--base", "HEAD~1", "--head", "HEAD", "--cells", "cells.py"),
+        *("--summary", str(summary)),
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.startswith("1 SLOWER of 1 cell: a takes 2.0")
+    assert "a second pass" in done.stdout
+    assert summary.read_text().startswith("# Before\n## Compare: 1 SLOWER of 1 cell")
+    assert (tmp_path / "results" / "comparison.json").exists()
+    again = command(tmp_path, "--base", "HEAD", "--head", "HEAD", "--cells", "cells.py")
+    assert again.returncode == 0, again.stderr
+
+
+def test_the_command_line_refuses_in_one_line(tmp_path: Path) -> None:
+    done = command(tmp_path, "--base", "x", "--cells", "cells.py")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
