@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.comparisons import Cell, CellResult, Comparison, Side
 from bench.errors import InputError
+from bench.measure.environment import environment as environment_here
 from bench.suites.run import OnProgress
 from bench.track.cells import file_cells
 from bench.track.processes import NotTimed, SideProcess
@@ -64,7 +65,10 @@ def compare_commits(
         if commits.build:
             for tree in trees:
                 _build(commits.build, tree)
-        environment = _environment(trees, own=commits.file is None)
+        if commits.file:
+            environment = {**environment_here(), "torch_threads": plan.threads}
+        else:
+            environment = _environment(trees, plan.threads)
         chosen = file_cells(commits.file, trees) if commits.file else list(cells)
         if not chosen:
             raise InputError("there is nothing to compare: no cell that is named can run here")
@@ -95,17 +99,17 @@ def compare_commits(
     return comparison(results, sessions)
 
 
-def _environment(trees: tuple[Path, Path], own: bool) -> dict[str, Any]:
+def _environment(trees: tuple[Path, Path], threads: int) -> dict[str, Any]:
     """What a side's process sees, after a check that its modules are those of its tree."""
-    for tree in trees if own else trees[1:]:
-        process = SideProcess(tree, (), 1, own=own)
+    for tree in trees:
+        process = SideProcess(tree, (), threads)
         try:
             found = process.environment()
         except NotTimed as error:
             raise InputError(f"{tree.name} can't be imported: {error}") from None
         finally:
             process.close()
-        if own and not Path(found["tree"]).is_relative_to(tree):
+        if not Path(found["tree"]).is_relative_to(tree):
             raise InputError(
                 f"{tree.name} has no package bench of its own: compare cells of your own with "
                 "--cells FILE"
