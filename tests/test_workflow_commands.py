@@ -4,6 +4,7 @@ step in bash, in a clone, with GitHub's environment. Only options' variables mak
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from ci_files import ACTION, ROOT, Step, steps
+from ci_files import ACTION, ROOT, Step, blocks, steps
 
 SHORT = {
     "BENCH_COMPARE_MINUTES": "0.1",
@@ -24,6 +25,14 @@ SHORT = {
     "BENCH_RUN_SEEDS": "1",
 }
 IDENTITY = ("-c", "user.name=A Developer", "-c", "user.email=developer@localhost")
+PYTHON = """#!/bin/sh
+echo "$*" >> "$HOME/called"
+case "$*" in
+    *" compare "*) echo "| SLOWER |" > results/nightly/report.md; exit "$COMPARE_EXITS" ;;
+    *" run "*) exit "$RUN_EXITS" ;;
+esac
+"""
+MAIL = '#!/bin/sh\n{ echo "$2 to $3"; cat; } > "$HOME/mailed"\n'
 FOREIGN = "raise ImportError('another package called bench')\n"
 
 
@@ -107,6 +116,17 @@ def clone_of(files: Path, listed: list[str], folder: Path) -> Clone:
 
 
 @pytest.fixture
+def commands_of_a_night(tmp_path: Path) -> Path:
+    """A home with stand-ins for what the nightly script calls; `called` and `mailed` tell of it."""
+    scripts = {"python": PYTHON, "mail": MAIL, "pip": "#!/bin/sh\n"}
+    (tmp_path / "home").mkdir()
+    for name, text in scripts.items():
+        (tmp_path / "home" / name).write_text(text)
+        (tmp_path / "home" / name).chmod(0o755)
+    return tmp_path / "home"
+
+
+@pytest.fixture
 def clone(tmp_path: Path) -> Clone:
     """The project as it stands here, changes that aren't committed included."""
     listed = git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
@@ -143,8 +163,7 @@ def test_history_grows_on_its_branch(clone: Clone) -> None:
         clone.commit(message)
         clone.git("push", "--quiet", "origin", "main")
         clone.git("fetch", "--quiet", "origin")
-        shutil.rmtree(clone.temporary, ignore_errors=True)
-        shutil.rmtree(clone.folder / "results", ignore_errors=True)  # a new machine each time
+        clone.git("clean", "-fdxq")  # a new machine each time
         assert [clone.run(step) for step in job_steps("history", "measure")] == [0, 0, 0]
         keep(clone)
         files = clone.git("ls-tree", "-r", "--name-only", "FETCH_HEAD").splitlines()
@@ -215,3 +234,50 @@ def test_the_action_compares_another_repository(tmp_path: Path) -> None:
     assert Path(output["summary"]).read_text(encoding="utf-8") == clone.summary
     clone.variables["BENCH_COMPARE_CELLS"] = "nowhere.py"
     assert clone.run(compare) == 2
+
+
+def test_the_nightly_script_of_the_page(tmp_path: Path, commands_of_a_night: Path) -> None:
+    """What it does with each exit code; the commands themselves are stand-ins."""
+    (script,) = [block.text for block in blocks("sh") if block.text.startswith("#!")]
+    home = commands_of_a_night
+    clone = clone_of(ROOT, ["README.md"], tmp_path / "own")
+    (clone.folder / ".venv" / "bin").mkdir(parents=True)
+    (clone.folder / ".venv" / "bin" / "activate").write_text("")
+
+    def night(compare: int = 0, run: int = 0) -> tuple[int, str, str]:
+        """Exit code, the commands that were called, the mail."""
+        for name in ("called", "mailed"):
+            (home / name).write_text("")
+        environment = {
+            "HOME": str(home),
+            "PATH": f"{home}{os.pathsep}{os.environ['PATH']}",
+            "BENCH_CLONE": str(clone.folder),
+            "MAILTO": "me",
+            "COMPARE_EXITS": str(compare),
+            "RUN_EXITS": str(run),
+        }
+        done = subprocess.run(["bash", "-c", script], env=environment, check=False, timeout=60)
+        called = re.findall(r"-m bench (\w+)", (home / "called").read_text())
+        return done.returncode, " ".join(called), (home / "mailed").read_text()
+
+    def push() -> str:
+        before = clone.git("rev-parse", "HEAD")
+        clone.commit("Another day")
+        clone.git("push", "--quiet", "origin", "HEAD:main")
+        return before[:12]
+
+    assert night() == (0, "run history", "")  # the first night there is nothing to compare with
+    assert night() == (0, "", "")  # and nothing new in the second
+    push()
+    assert night() == (0, "compare run history", "")
+    before = push()
+    code, called, mail = night(compare=1)
+    assert (code, called) == (0, "compare run history")
+    assert mail.startswith("bench on ")
+    assert f": slower since {before} to me\n| SLOWER |" in mail
+    before = push()
+    assert night(compare=2)[:2] == (1, "compare")
+    code, called, mail = night(run=1)  # what failed is tried again
+    assert (code, called) == (1, "compare run")
+    assert ": not measured to me" in mail
+    assert clone.git("rev-parse", "refs/nightly/last")[:12] == before
