@@ -93,7 +93,13 @@ class Clone:
 
 def git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
-        ["git", *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=60
+        ["git", *arguments],
+        cwd=folder,
+        env=os.environ | {"GIT_CONFIG_GLOBAL": os.devnull},  # no signing, no hooks of one's own
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
