@@ -224,7 +224,8 @@ def test_the_action_compares_another_repository(tmp_path: Path) -> None:
     clone.variables = {
         "PYTHONPATH": str(ROOT),  # as if installed
         "BENCH_COMPARE_BASE": "",
-        "BENCH_COMPARE_CELLS": "examples/own_kernels/cells.py",
+        "CELLS": "examples/own_kernels/cells.py",
+        "BENCH_COMPARE_BUILD": "",
         "BENCH_COMPARE_THRESHOLD": "0.05",
         "BENCH_COMPARE_MINUTES": "0.1",
         "BENCH_COMPARE_THREADS": "",
@@ -238,7 +239,7 @@ def test_the_action_compares_another_repository(tmp_path: Path) -> None:
     )
     assert output["exit-code"] == "0"
     assert Path(output["summary"]).read_text(encoding="utf-8") == clone.summary
-    clone.variables["BENCH_COMPARE_CELLS"] = "nowhere.py"
+    clone.variables["CELLS"] = "nowhere.py"
     assert clone.run(compare) == 2
 
 
