@@ -21,25 +21,32 @@ from bench.track.counters_file import (
     other_versions,
 )
 
+_SECTIONS = {
+    READS: "reads of X by {} kernels and layouts",
+    RUNS: "{} runs",
+    CUDA: "{} calls of the CUDA device",
+}
 _WORDS = {"oracle_calls": "oracle calls", "passes": "passes over X", "trials": "trials"}
 _MOST_NAMES = 3
 
 
 def verdict(committed: Counters, now: Counters) -> str:
-    """One line: what changed, out of how many."""
+    """One line: what changed, out of how many, and whose it is."""
     changed = changes(committed, now)
-    parts = []
-    for section, words in ((RUNS, "runs"), (READS, "kernels' reads of X"), (CUDA, "CUDA calls")):
-        cells = {c.cell for c in changed if c.section == section}
+    same, moved = [], []
+    for section, words in _SECTIONS.items():
+        here = [c for c in changed if c.section == section]
         total = len({*getattr(committed, section), *getattr(now, section)})
-        if total and (section != CUDA or (committed.cuda and now.cuda)):
-            parts.append((len(cells), total, words))
+        if here:
+            whose = listing(list(dict.fromkeys(_whose(c) for c in here)))
+            moved.append(words.format(f"{len({c.cell for c in here})} of {total}") + f" ({whose})")
+        elif total and (section != CUDA or (committed.cuda and now.cuda)):
+            same.append(words.format(total))
     settings = [c.counter for c in changed if c.section == SETTINGS]
-    if not changed:
-        return f"Counters: the same, {listing([f'{total} {words}' for _, total, words in parts])}."
-    moved = [f"{some} of {total} {words}" for some, total, words in parts if some]
     moved += [f"the settings ({', '.join(settings)})"] if settings else []
-    return f"Counters: {listing(moved)} changed."
+    if moved:
+        return f"Counters: changed: {'; '.join(moved)}."
+    return f"Counters: the same: {listing(same)}."
 
 
 def table(changed: Sequence[Change]) -> pd.DataFrame:
@@ -98,15 +105,20 @@ def _without_repetitions(changed: Sequence[Change]) -> list[Change]:
 def _cause(change: Change) -> tuple[Any, ...]:
     """Changes with the same cause stand in one row."""
     if change.section == RUNS:
-        return change.section, change.cell[1], change.counter
+        return change.section, _whose(change), change.counter
     numbers = (change.counter, str(change.committed), str(change.now))
-    return (change.section, change.cell[0], *numbers)
+    return (change.section, _whose(change), *numbers)
+
+
+def _whose(change: Change) -> str:
+    """The optimizer of a run, the kernel of a call; they may be the cause."""
+    return change.cell[1 if change.section == RUNS else 0]
 
 
 def _row(group: Sequence[Change]) -> dict[str, str]:
     largest = max(group, key=_size)
     return {
-        "what": largest.cell[1 if largest.section == RUNS else 0],
+        "what": _whose(largest),
         "counter": _counter(largest),
         "committed": _number(largest, largest.committed),
         "now": _number(largest, largest.now),
@@ -129,7 +141,7 @@ def _where(largest: Change, group: Sequence[Change]) -> str:
     if len(cells) == 1:
         return here if len(group) == 1 else f"{here}; at {len(group)} targets"
     return (
-        f"{here}; in all {len(cells)} runs: {_names(problems)} with {_names(kernels)}"
+        f"{here}; so or less in {len(cells)} runs: {_names(problems)} with {_names(kernels)}"
         f"{f'; {len(group)} numbers' if len(group) > len(cells) else ''}"
     )
 

@@ -47,7 +47,8 @@ def count_pinned(on_progress: Callable[[str], None] | None = None) -> Counters:
     environment["PYTHONPATH"] = os.pathsep.join(paths)
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "counters.json"
-        command = [sys.executable, "-m", "bench.track.counters", str(output)]
+        # -P: this checkout's code, whatever lies in the working directory.
+        command = [sys.executable, "-P", "-m", "bench.track.counters", str(output)]
         with subprocess.Popen(
             command,
             env=environment,
@@ -63,8 +64,8 @@ def count_pinned(on_progress: Callable[[str], None] | None = None) -> Counters:
                     on_progress(line.removeprefix(_PROGRESS).strip())
         if process.returncode != 0 or not output.exists():
             raise InputError(
-                f"counting ended with exit code {process.returncode}: {last}: "
-                f"see {' '.join(command[1:3])} counters.json"
+                f"counting ended with exit code {process.returncode}: {last}: see all of it by "
+                "python -m bench.track.counters FILE"
             )
         return read_counters(output)
 

@@ -18,7 +18,8 @@ _COPYING = ("clone", "_to_copy", "copy", "contiguous")
 class TorchReads(TorchDispatchMode):
     """Counts the entries of X, and of copies of its rows, that operators are given.
 
-    The autograd engine calls the backward's operators under the same mode. Views read nothing.
+    The autograd engine calls the backward's operators under the same mode. Views read nothing,
+    nor does what takes only a shape and a type.
     What an operator does inside with memory that it was given can't be seen.
     """
 
@@ -35,9 +36,9 @@ class TorchReads(TorchDispatchMode):
         made = func(*args, **(kwargs or {}))
         given = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
         read = [values for values in map(_values, given) if self._holds(values)]
-        if not read or func.is_view:
-            return made
         name = func.overloadpacket.__name__
+        if not read or func.is_view or name.endswith("_like") or name.startswith("new_"):
+            return made
         results = [t for t in tree_leaves(made) if isinstance(t, torch.Tensor)]
         if name in _GATHERING or name in _COPYING:
             for result in map(_values, results):
