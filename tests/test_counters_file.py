@@ -22,6 +22,7 @@ from bench.track.counters_file import (
     as_json,
     cell_name,
     changes,
+    other_versions,
     read_counters,
 )
 
@@ -146,7 +147,7 @@ def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
 def test_the_same_is_no_change() -> None:
     assert changes(counted(), counted()) == []
     assert verdict(counted(), counted()) == (
-        "Counters: the same: reads of X by 3 kernels and layouts and 8 runs."
+        "Counters: the same: 8 runs and reads of X by 3 kernels and layouts."
     )
 
 
@@ -248,7 +249,7 @@ def test_one_cause_is_one_row() -> None:
             "now": "55",
             "difference": "+5",
             "allowed": "3",
-            "where": "iris, numpy; so or less in 4 runs: iris and digits with numpy and fused-cpu",
+            "where": "iris, numpy; so much or less in 4 runs: iris and digits with numpy and fused-cpu",
         }
     ]
 
@@ -274,3 +275,10 @@ def test_other_versions_are_a_hint_beside_a_change_only() -> None:
     assert "2.14" not in markdown(counted(), counted(**newer), "f")
     changed = dataclasses.replace(with_run(IRIS_ADAM, steps=51), **newer)
     assert "counted with torch 2.13.0, here 2.14.0" in markdown(counted(), changed, "f")
+
+
+def test_a_gpu_is_no_hint_where_there_is_none() -> None:
+    committed = counted(cuda=CUDA, environment={"gpus": ["H100"]})
+    other = counted(cuda=CUDA, environment={"gpus": ["A100"]})
+    assert other_versions(committed, counted(environment={"gpus": []})) == []
+    assert other_versions(committed, other) == ["gpus ['H100'], here ['A100']"]

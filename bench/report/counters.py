@@ -22,8 +22,8 @@ from bench.track.counters_file import (
 )
 
 _SECTIONS = {
-    READS: "reads of X by {} kernels and layouts",
     RUNS: "{} runs",
+    READS: "reads of X by {} kernels and layouts",
     CUDA: "{} calls of the CUDA device",
 }
 _WORDS = {"oracle_calls": "oracle calls", "passes": "passes over X", "trials": "trials"}
@@ -141,7 +141,7 @@ def _where(largest: Change, group: Sequence[Change]) -> str:
     if len(cells) == 1:
         return here if len(group) == 1 else f"{here}; at {len(group)} targets"
     return (
-        f"{here}; so or less in {len(cells)} runs: {_names(problems)} with {_names(kernels)}"
+        f"{here}; so much or less in {len(cells)} runs: {_names(problems)} with {_names(kernels)}"
         f"{f'; {len(group)} numbers' if len(group) > len(cells) else ''}"
     )
 
