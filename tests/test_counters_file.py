@@ -249,7 +249,7 @@ def test_one_cause_is_one_row() -> None:
             "now": "55",
             "difference": "+5",
             "allowed": "3",
-            "where": "iris, numpy; so much or less in 4 runs: iris and digits with numpy and fused-cpu",
+            "where": "iris, numpy; up to this in 4 runs: iris and digits with numpy and fused-cpu",
         }
     ]
 

@@ -141,7 +141,7 @@ def _where(largest: Change, group: Sequence[Change]) -> str:
     if len(cells) == 1:
         return here if len(group) == 1 else f"{here}; at {len(group)} targets"
     return (
-        f"{here}; so much or less in {len(cells)} runs: {_names(problems)} with {_names(kernels)}"
+        f"{here}; up to this in {len(cells)} runs: {_names(problems)} with {_names(kernels)}"
         f"{f'; {len(group)} numbers' if len(group) > len(cells) else ''}"
     )
 
