@@ -1,0 +1,78 @@
+"""`python -m bench counters`: has the work of a run changed, in calls and reads of X?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench.command_line import EXIT_FAILED
+from bench.errors import InputError
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  python -m bench counters --check
+  python -m bench counters --check --summary "$GITHUB_STEP_SUMMARY"
+  python -m bench counters --update
+"""
+)
+@click.option("--check", is_flag=True, help="Compare with the committed counters; 1 if changed.")
+@click.option("--update", is_flag=True, help="Write the counters, and show what changed.")
+@click.option(
+    "--counters",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("results/counters.json"),
+    show_default=True,
+    help="The committed file.",
+)
+@click.option(
+    "--summary",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Append the report to this file, in Markdown: a CI job's summary.",
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the fresh counters to this file, too.",
+)
+def counters(
+    check: bool, update: bool, path: Path, summary: Path | None, output: Path | None
+) -> int:
+    """Count oracle calls, passes over X, line-search trials and reads of X; compare exactly.
+
+    Nothing here is a time, and no noise can touch it: the quick suite runs once on one thread,
+    each run until a number of passes, and its calls are counted, in total and to each target. On a
+    CUDA device kernel launches and synchronisations are counted, too.
+    """
+    if check == update:
+        raise click.UsageError("give one of --check and --update")
+
+    from bench.report.counters import markdown
+    from bench.report.write import write_whole
+    from bench.track.counters import count_pinned, keep_cuda
+    from bench.track.counters_file import as_json, changes, read_counters
+
+    committed = None if update and not path.exists() else read_counters(path)
+    for file in (summary, output, path if update else None):
+        if file is not None and not file.resolve().parent.is_dir():
+            raise InputError(f"no folder for {file}: make {file.parent} first")
+    now = count_pinned(lambda what: click.echo(f"counting {what}", err=True))
+    if output is not None:
+        write_whole(output, as_json(now).encode())
+    if committed is None:
+        text = f"Counters: {len(now.runs)} runs counted, none were committed.\n"
+    else:
+        text = markdown(committed, now, str(path))
+    click.echo(text, nl=False)
+    if summary is not None:
+        with summary.open("a", encoding="utf-8") as stream:
+            stream.write(f"### Counters\n\n{text}\n")
+    if update:
+        write_whole(path, as_json(keep_cuda(now, committed)).encode())
+        click.echo(f"\nWritten: {path}")
+        return 0
+    assert committed is not None
+    return EXIT_FAILED if changes(committed, now) else 0

@@ -1,0 +1,216 @@
+"""X as an array that counts how often it is read: by NumPy, by SciPy's sparse products.
+
+What can't be seen: code that takes the class away first (`np.asarray(X) @ w`), and what compiled
+code does with memory that it was handed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+
+class Reads:
+    """Entries of X, and of copies of its rows, that were read; and which memory that is."""
+
+    def __init__(self) -> None:
+        self.entries = 0
+        self._held: list[NDArray[Any]] = []
+
+    def hold(self, array: NDArray[Any]) -> None:
+        """Take an array for X's entries, too; it is kept, so that its memory isn't used anew."""
+        self._held.append(plain(array))
+
+    def holds(self, array: Any) -> bool:
+        """Whether it lies in X's memory, or in that of a copy."""
+        return isinstance(array, np.ndarray) and any(
+            np.may_share_memory(plain(array), held) for held in self._held
+        )
+
+
+def plain(array: Any) -> Any:
+    """An array as NumPy's own class, on the same memory; anything else as it is."""
+    return array.view(np.ndarray) if isinstance(array, np.ndarray) else array
+
+
+# They say something about an array, or make another like it, and read no entry.
+_READ_NOTHING = (
+    *(np.shape, np.ndim, np.size, np.may_share_memory, np.shares_memory, np.result_type),
+    *(np.can_cast, np.empty_like, np.zeros_like, np.ones_like, np.full_like),
+)
+# Methods written in C that ask no ufunc and no NumPy function by name.
+_READING_METHODS = (
+    *("all", "any", "argmax", "argmin", "argsort", "byteswap", "choose", "cumprod", "cumsum"),
+    *("dot", "max", "mean", "min", "nonzero", "prod", "round", "searchsorted", "std", "sum"),
+    *("tobytes", "tolist", "trace", "var"),
+)
+# Likewise; what they return is a copy of entries, or a view.
+_COPYING_METHODS = ("astype", "compress", "copy", "flatten", "ravel", "repeat", "reshape", "take")
+
+
+class CountedArray(np.ndarray[Any, Any]):
+    """An array on X's memory; whatever NumPy does with it is counted, and done without the class.
+
+    Views are counted arrays, too, and so are copies of rows: an evaluation of a mini-batch reads
+    the rows once to gather them, and the gathered ones as often as its formulas do.
+    """
+
+    reads: Reads | None = None
+
+    def __array_finalize__(self, source: Any) -> None:
+        self.reads = getattr(source, "reads", None)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        _count(inputs)
+        if "out" in options:
+            options["out"] = tuple(map(plain, options["out"]))
+        return getattr(ufunc, method)(*map(plain, inputs), **options)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        made = function(*_plain_inside(args), **_plain_inside(kwargs))
+        if function in _READ_NOTHING:
+            return made
+        if self._is_view(made):
+            return self._counted(made)
+        _count((args, kwargs))
+        return made
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._view_or_copy(plain(self)[key])
+
+    def _view_or_copy(self, made: Any) -> Any:
+        """Of a view nothing was read; of a copy, itself."""
+        assert self.reads is not None
+        if not isinstance(made, np.ndarray):
+            self.reads.entries += 1
+            return made
+        if not self._is_view(made):
+            self.reads.entries += int(made.size)
+            self.reads.hold(made)
+        return self._counted(made)
+
+    def _is_view(self, made: Any) -> bool:
+        return isinstance(made, np.ndarray) and np.may_share_memory(plain(made), plain(self))
+
+    def _counted(self, made: NDArray[Any]) -> CountedArray:
+        counted = made.view(CountedArray)
+        counted.reads = self.reads
+        return counted
+
+
+def _reading(name: str) -> Callable[..., Any]:
+    def method(self: CountedArray, *args: Any, **kwargs: Any) -> Any:
+        _count((self, args, kwargs))
+        return getattr(plain(self), name)(*_plain_inside(args), **_plain_inside(kwargs))
+
+    return method
+
+
+def _copying(name: str) -> Callable[..., Any]:
+    def method(self: CountedArray, *args: Any, **kwargs: Any) -> Any:
+        return self._view_or_copy(getattr(plain(self), name)(*args, **kwargs))
+
+    return method
+
+
+for _name in _READING_METHODS:
+    setattr(CountedArray, _name, _reading(_name))
+for _name in _COPYING_METHODS:
+    setattr(CountedArray, _name, _copying(_name))
+
+
+def counted_array(X: NDArray[Any], reads: Reads) -> CountedArray:
+    """X as a `CountedArray` on the same memory."""
+    counted = X.view(CountedArray)
+    counted.reads = reads
+    reads.hold(X)
+    return counted
+
+
+def _plain_inside(value: Any) -> Any:
+    """Arguments with the class taken off every array in them."""
+    if isinstance(value, tuple | list):
+        return type(value)(map(_plain_inside, value))
+    if isinstance(value, dict):
+        return {name: _plain_inside(inner) for name, inner in value.items()}
+    return plain(value)
+
+
+def _count(value: Any) -> None:
+    """Count every entry of the counted arrays among arguments."""
+    if isinstance(value, CountedArray):
+        if value.reads is not None:
+            value.reads.entries += int(value.size)
+    elif isinstance(value, tuple | list):
+        for inner in value:
+            _count(inner)
+    elif isinstance(value, dict):
+        _count(list(value.values()))
+
+
+# --- sparse ------------------------------------------------------------------------------------
+
+# Of SciPy's compiled functions those that copy entries of X: what they wrote is X's, too.
+_COPYING = ("csr_row_index", "csr_row_slice", "get_csr_submatrix", "csr_tocsc")
+
+
+def counted_csr(X: csr_array, reads: Reads) -> csr_array:
+    """X on the same memory, its values as a `CountedArray`; to be used in `counting_sparse`."""
+    counted = csr_array(X.shape, dtype=X.dtype)
+    counted.indices, counted.indptr = X.indices, X.indptr
+    counted.data = counted_array(X.data, reads)
+    return counted
+
+
+@contextmanager
+def counting_sparse(reads: Reads) -> Iterator[None]:
+    """Count the values that SciPy's compiled functions are handed.
+
+    They take arrays of any class without a word, so that the functions themselves are replaced,
+    in every module of scipy.sparse that has them.
+    """
+    from scipy.sparse import _sparsetools
+
+    functions = {
+        name: function
+        for name, function in vars(_sparsetools).items()
+        if not name.startswith("_") and callable(function)
+    }
+    replaced = []
+    for module in [m for name, m in sys.modules.items() if name.startswith("scipy.sparse")]:
+        for name, value in list(vars(module).items()):
+            if functions.get(name) is value and value is not None:
+                replaced.append((module, name, value))
+                setattr(module, name, _counting(name, value, reads))
+    try:
+        yield
+    finally:
+        for module, name, value in replaced:
+            setattr(module, name, value)
+
+
+def _counting(name: str, function: Any, reads: Reads) -> Callable[..., Any]:
+    def call(*args: Any) -> Any:
+        handed = [a for a in args if reads.holds(a)]
+        made = function(*map(plain, args))
+        if name in _COPYING and handed:
+            results = made if isinstance(made, tuple) else ()
+            copies = [
+                a
+                for a in (*args, *results)
+                if isinstance(a, np.ndarray) and a.dtype == handed[0].dtype and not reads.holds(a)
+            ]
+            for copy in copies:
+                reads.entries += int(copy.size)
+                reads.hold(copy)
+        else:
+            reads.entries += sum(int(a.size) for a in handed)
+        return made
+
+    return call
