@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from bench.command_line import EXIT_FAILED, Selection, cell_options, main, progress_bar
+from bench.history import history
 from bench.roofline import roofline
 from bench.selfcheck import selfcheck
 
@@ -102,6 +103,7 @@ def list_() -> None:
     click.echo(f"  {'notebook':<16} the notebook's experiments beside its printed numbers")
 
 
+bench.add_command(history)
 bench.add_command(roofline)
 bench.add_command(selfcheck)
 
