@@ -6,15 +6,25 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.histories import Entry
 from bench.report import text
 from bench.report.cell_names import cell_names
-from bench.score.change_points import FEWEST, MIN_SIZE, ChangePoint, change_points
+from bench.score.change_points import (
+    BOUND,
+    FEWEST,
+    MIN_SIZE,
+    SMALLEST_NOISE,
+    ChangePoint,
+    change_points,
+    noise_of,
+)
 from bench.score.intervals import Interval, Values, median_interval
 
 SHORT = 9
@@ -63,6 +73,19 @@ class Series:
     def changes(self) -> tuple[ChangePoint, ...]:
         """Its change points, the oldest first."""
         return tuple(change_points(self.medians))
+
+    @cached_property
+    def off_level(self) -> NDArray[np.bool_]:
+        """Which medians are too far from their level to be its noise; none is that missed."""
+        ends = [0, *(change.index for change in self.changes), len(self.points)]
+        logs = np.log(self.medians)
+        far = 2 * BOUND * max(noise_of(logs[~np.isnan(logs)]), SMALLEST_NOISE)
+        off = np.zeros(len(logs), dtype=bool)
+        for start, end in pairwise(ends):
+            level = logs[start:end]
+            if not np.isnan(level).all():
+                off[start:end] = np.abs(level - np.nanmedian(level)) > far
+        return off
 
     @property
     def is_judged(self) -> bool:
@@ -161,14 +184,16 @@ def verdict(series: Sequence[Series]) -> str:
 
 
 def ratio_text(ratio: float, low: float, high: float) -> str:
-    """ "1.053x [1.041-1.066]": a step of 5% needs three decimals."""
+    """ "1.053x [1.041-1.066]": a step of 5% needs three decimals. Of misses there is no ratio."""
+    if ratio in (0, math.inf):
+        return "-"
 
     def number(value: float) -> str:
         return (
             text.MISSED if math.isinf(value) else f"{value:.3f}" if value < 10 else f"{value:.3g}"
         )
 
-    return f"{number(ratio)}{'' if math.isinf(ratio) else 'x'} [{number(low)}-{number(high)}]"
+    return f"{number(ratio)}x [{number(low)}-{number(high)}]"
 
 
 def _point(runs: Sequence[Entry]) -> Point:

@@ -13,11 +13,18 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from bench.report.history import SHORT, Series, machine_line
 from bench.report.plot_style import COLOURS, file_names, plain, plot_style
+from bench.report.tables import INTERVAL
 from bench.score.change_points import MIN_SIZE
+from bench.score.intervals import Values
 
 _BLUE, _WORSE, _BETTER = COLOURS[0], COLOURS[1], COLOURS[2]
 _COLUMNS = 3
 _PANELS = 24  # of a figure; more are on further ones
+_CAPTION = (
+    f"dot: median of a commit's runs, band: its {INTERVAL}; vertical line: change point, its "
+    "commit and its ratio\nhollow: too new, or too few, to be judged; triangle: off the axis; cross: most runs "
+    "missed the target"
+)
 _WORDS = {
     "seconds_per_call": "time per call of value and gradient",
     "seconds_per_pass": "time per pass over the data",
@@ -49,7 +56,7 @@ def _place(one: Series) -> tuple[str, str, str]:
 def _figure(series: Sequence[Series]) -> Figure:
     columns = min(_COLUMNS, len(series))
     lines = -(-len(series) // columns)
-    figure = Figure(figsize=(max(4.4 * columns, 6.5), 2.35 * lines + 0.9))
+    figure = Figure(figsize=(max(4.4 * columns, 6.5), 2.3 * lines + 1.3))
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for panel in panels[len(series) :]:
         panel.remove()
@@ -62,6 +69,7 @@ def _figure(series: Sequence[Series]) -> Figure:
         fontsize=10.5,
         fontweight="bold",
     )
+    figure.supxlabel(_CAPTION, fontsize=8)
     return figure
 
 
@@ -69,19 +77,17 @@ def _panel(panel: Axes, one: Series) -> None:
     """Medians with their intervals; a line and its ratio at each change point."""
     unit, n = one.last.unit, len(one.points)
     x, medians = np.arange(n), one.medians
-    missed = np.isnan(medians)
     lows, highs = _band(one)
-    panel.fill_between(x, lows, highs, color=_BLUE, alpha=0.2, lw=0, step="mid" if n < 3 else None)
-    panel.plot(x, medians, color=_BLUE, lw=1.0)
-    judged = n - (MIN_SIZE - 1)
+    on = ~one.off_level
+    panel.fill_between(x[on], lows[on], highs[on], color=_BLUE, alpha=0.2, lw=0)
+    panel.plot(x[on], medians[on], color=_BLUE, lw=1.0)
+    judged = max(n - (MIN_SIZE - 1), 0) if one.is_judged else 0
     panel.plot(x[:judged], medians[:judged], "o", color=_BLUE, ms=2.8)
     panel.plot(x[judged:], medians[judged:], "o", color=_BLUE, ms=2.8, mfc="white")
-    if not missed.all():
-        low, high = float(np.nanmin(lows)), float(np.nanmax(highs))
-        margin = max(0.12 * (high - low), 0.03 * low)
-        panel.set_ylim(max(low - margin, 0.0), high + 2.2 * margin)
-    top = panel.get_xaxis_transform()
-    panel.plot(x[missed], np.full(missed.sum(), 0.97), "x", color=_WORSE, ms=4, transform=top)
+    _limit(panel, one, lows, highs)
+    missed = np.isnan(medians)
+    at = panel.get_xaxis_transform()
+    panel.plot(x[missed], np.full(missed.sum(), 0.84), "x", color=_WORSE, ms=4, transform=at)
     for change in one.changes:
         colour = _WORSE if change.ratio > 1 else _BETTER
         panel.axvline(change.index - 0.5, color=colour, lw=1.3)
@@ -115,7 +121,26 @@ def _panel(panel: Axes, one: Series) -> None:
         panel.set_yticks([])
 
 
-def _band(one: Series) -> tuple[list[float], list[float]]:
+def _limit(panel: Axes, one: Series, lows: Values, highs: Values) -> None:
+    """The levels fill the axis: what is off them is a triangle at its edge, or a step of 5% would
+    be lost beside a spike."""
+    off = one.off_level
+    inside = ~np.isnan(one.medians) & ~off
+    if not inside.any():
+        return
+    # A wide band is cut off, too: its lower and upper quarter of commits set no limit.
+    low = min(one.medians[inside].min(), np.quantile(lows[inside], 0.25))
+    high = max(one.medians[inside].max(), np.quantile(highs[inside], 0.75))
+    margin = max(0.15 * (high - low), 0.02 * low)
+    panel.set_ylim(max(low - margin, 0.0), high + 2.2 * margin)  # room for the commits' names
+    at = panel.get_xaxis_transform()
+    for side, marker, height in ((1, "^", 0.84), (-1, "v", 0.04)):
+        beyond = (side * one.medians > side * panel.get_ylim()[side > 0]) & off
+        x = np.flatnonzero(beyond)
+        panel.plot(x, np.full(len(x), height), marker, color="0.35", ms=4, transform=at)
+
+
+def _band(one: Series) -> tuple[Values, Values]:
     """The interval of each median; where an end is beyond what was run, the median itself."""
     lows, highs = [], []
     for point in one.points:
@@ -123,7 +148,7 @@ def _band(one: Series) -> tuple[list[float], list[float]]:
         median = math.nan if middle.median is None else middle.median
         lows.append(median if middle.low is None else middle.low)
         highs.append(median if middle.high is None else middle.high)
-    return lows, highs
+    return np.array(lows), np.array(highs)
 
 
 def _ratio(ratio: float) -> str:

@@ -19,8 +19,9 @@ FEWEST = 12
 BOUND = 3.5
 """How many standard deviations a commit may be off and still count in full."""
 
-# A step of less than about 1.5% is nobody's regression, and counts have no noise at all.
-_SMALLEST_NOISE = 0.005
+SMALLEST_NOISE = 0.005
+"""Of logarithms: a step below 1.5% is nobody's regression, and counts have no noise at all."""
+
 # Above all that was measured, and far enough to be a level of its own.
 _MISSED = 10.0
 
@@ -95,7 +96,7 @@ def change_points(medians: ArrayLike) -> list[ChangePoint]:
     if len(values) < FEWEST or missed.all():
         return []
     logs = np.log(values)
-    noise = max(noise_of(logs[~missed]), _SMALLEST_NOISE)
+    noise = max(noise_of(logs[~missed]), SMALLEST_NOISE)
     standard = (logs - np.median(logs[~missed])) / noise
     standard[missed] = np.max(standard[~missed]) + _MISSED
     bounds = [0, *_ends(standard, 14 + 2 * math.log(len(standard)))]
