@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,9 +108,18 @@ class HistoryStore:
         ]
 
     def append(self, entries: Iterable[Entry]) -> list[Path]:
-        """Append entries, each to its machine's file; returns the files that were written."""
+        """Append entries, each to its machine's file; returns the files that were written.
+
+        Raises:
+            InputError: a machine's fingerprint is none.
+        """
         by_machine: dict[str, list[Entry]] = {}
         for entry in entries:
+            if not re.fullmatch(r"[\w-]+", entry.machine):
+                raise InputError(
+                    f"a machine is called {entry.machine!r}, which names no file: its fingerprint has "
+                    "letters and digits only"
+                )
             by_machine.setdefault(entry.machine, []).append(entry)
         for machine, new in by_machine.items():
             append_lines(self._path(machine), map(dataclasses.asdict, new))

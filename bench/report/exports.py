@@ -109,8 +109,8 @@ def bencher(entries: Sequence[Entry], environment: Mapping[str, Any]) -> Export:
 def csv(entries: Sequence[Entry], environment: Mapping[str, Any]) -> Export:
     """Tidy CSV, one row a sample, every name a column; the value of a miss is empty.
 
-    Numbers are written with all their digits: pandas.read_csv(..., float_precision="round_trip")
-    gives the same ones.
+    Numbers are written with as many digits as tell them apart, so that pandas.read_csv gives the
+    same ones (before pandas 3 with float_precision="round_trip").
     """
     names = (
         *("commit", "commit_date", "created", "machine", "problem", "kernel", "optimizer"),

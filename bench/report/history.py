@@ -27,6 +27,9 @@ from bench.score.change_points import (
 )
 from bench.score.intervals import Interval, Values, median_interval
 
+MOST_COMMITS = 400
+"""Of a series that are shown and judged, the newest; its file keeps all."""
+
 SHORT = 9
 """Letters of a commit that are shown."""
 
@@ -107,7 +110,7 @@ def series_of(entries: Iterable[Entry], order: Sequence[str]) -> list[Series]:
     lasts = [list(commits.values())[-1][-1] for commits in grouped.values()]
     names = cell_names(lasts)
     found = [
-        Series(last, names[key], tuple(_point(runs) for runs in commits.values()))
+        Series(last, names[key], tuple(map(_point, list(commits.values())[-MOST_COMMITS:])))
         for (key, commits), last in zip(grouped.items(), lasts, strict=True)
     ]
     return sorted(found, key=lambda s: (s.last.machine, s.last.measure, s.last.problem, s.cell))

@@ -21,9 +21,8 @@ _BLUE, _WORSE, _BETTER = COLOURS[0], COLOURS[1], COLOURS[2]
 _COLUMNS = 3
 _PANELS = 24  # of a figure; more are on further ones
 _CAPTION = (
-    f"dot: median of a commit's runs, band: its {INTERVAL}; vertical line: change point, its "
-    "commit and its ratio\nhollow: too new, or too few, to be judged; triangle: off the axis; cross: most runs "
-    "missed the target"
+    f"dot: median of a commit's runs, band: its {INTERVAL}; vertical line: change point\n"
+    "hollow: too new, or too few, to be judged; triangle: off the axis; cross: most runs missed"
 )
 _WORDS = {
     "seconds_per_call": "time per call of value and gradient",

@@ -80,7 +80,7 @@ def change_points(medians: ArrayLike) -> list[ChangePoint]:
     Raises:
         ValueError: medians are not of shape (n,), or one is not positive, or infinite.
     Source: Fearnhead and Rigaill (2019), "Changepoint detection in the presence of outliers",
-        Journal of the American Statistical Association 114, equations 3 and 7 (biweight loss);
+        Journal of the American Statistical Association 114 (biweight loss);
         Killick, Fearnhead and Eckley (2012), "Optimal detection of changepoints with a linear
         computational cost" for the search, by ruptures: Truong, Oudre and Vayatis (2020),
         "Selective review of offline change point detection methods". The ratio: Hodges and

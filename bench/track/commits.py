@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ HERE = Path(__file__).resolve().parents[2]
 def known_dates(commits: Iterable[str], repository: Path = HERE) -> dict[str, str]:
     """The committer's date, ISO 8601, of each commit that the repository holds."""
     found = {}
-    for commit in dict.fromkeys(commits):
+    for commit in filter(_is_hash, dict.fromkeys(commits)):
         date = _git(repository, "show", "-s", "--format=%cI", f"{commit}^{{commit}}")
         if date:
             found[commit] = date.strip()
@@ -32,7 +33,7 @@ def in_order(dates: Mapping[str, str], repository: Path = HERE) -> list[str]:
         repository: a git work tree, or any folder where there is none.
     """
     when = {commit: _seconds(date) for commit, date in dates.items()}
-    held = _topological([commit for commit in dates if not commit.startswith("-")], repository)
+    held = _topological(list(filter(_is_hash, dates)), repository)
     ordered = [commit for commit in held if commit in dates]
     others = sorted(set(dates) - set(ordered), key=lambda commit: (when[commit], commit))
     for commit in others:
@@ -62,6 +63,11 @@ def _git(repository: Path, *arguments: str, text: str = "") -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return done.stdout
+
+
+def _is_hash(commit: str) -> bool:
+    """Whether it can be a commit: git must never take what a file says for an option."""
+    return re.fullmatch("[0-9a-f]{7,64}", commit) is not None
 
 
 def _seconds(date: str) -> float:

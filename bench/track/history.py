@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,9 @@ from bench.track.commits import HERE, known_dates
 
 MOST_SAMPLES = 50
 """Of an entry: enough for its median and an interval."""
+
+LOCK_S = 10.0
+"""How long to wait for another process that writes."""
 
 PYTEST_SUITE = "pytest"
 """What `pytest --benchmark-only` names the suite of its records."""
@@ -48,7 +50,7 @@ def append_records(folder: Path, repository: Path = HERE) -> Appended:
         return Appended((), (), *_left_out(records))
     store.folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(store.folder / ".lock", timeout=10):
+        with FileLock(store.folder / ".lock", timeout=LOCK_S):
             known = {(entry.measure, source) for entry in store.read() for source in entry.sources}
             new = entries(committed, repository=repository, known=known, most=MOST_SAMPLES)
             files = store.append(new)
@@ -75,22 +77,24 @@ def entries(
 
     Args:
         repository: where dates of commits come from.
-        known: (measure, digest of a record) of what is left out.
+        known: (measure, digest of a record) of what is left out; none is entered twice.
         most: samples of an entry, of which more are thinned out; None keeps all.
     """
-    known = set(known)
-    pooled: dict[tuple[Any, ...], Entry] = {}
-    records = list(records)
-    dates = known_dates([_commit(r).rstrip("+") for r in records if _commit(r)], repository)
+    entered = set(known)
+    new: list[tuple[Record, str, str, list[float | None]]] = []
     for record in records:
-        source = digest(record.key, record.created, json.dumps(dict(record.score), default=str))
-        date = dates.get(_commit(record).rstrip("+"), record.created)
+        source = _source(record)
         for measure, samples in _samples(record).items():
-            if not samples or (measure, source) in known:
-                continue
-            one = _entry(record, measure, samples, source, date)
-            before = pooled.get((one.commit, *one.series))
-            pooled[one.commit, *one.series] = _joined(before, one) if before else one
+            if samples and (measure, source) not in entered:
+                entered.add((measure, source))
+                new.append((record, source, measure, samples))
+    dates = known_dates([_commit(record).rstrip("+") for record, *_ in new], repository)
+    pooled: dict[tuple[str, ...], Entry] = {}
+    for record, source, measure, samples in new:
+        date = dates.get(_commit(record).rstrip("+"), record.created)
+        one = _entry(record, measure, samples, source, date)
+        before = pooled.get((one.commit, *one.series))
+        pooled[one.commit, *one.series] = _joined(before, one) if before else one
     return [replace(one, samples=evenly(one.samples, most)) for one in pooled.values()]
 
 
@@ -104,6 +108,12 @@ def evenly(samples: Sequence[float | None], most: int | None) -> tuple[float | N
 
 def _commit(record: Record) -> str:
     return str(record.environment.get("commit") or "")
+
+
+def _source(record: Record) -> str:
+    """What tells a record from all others: two runs of one cell have other times."""
+    times = record.samples.get("seconds_per_call")
+    return digest(record.key, record.created, dict(record.score), times)
 
 
 def _left_out(records: Sequence[Record]) -> tuple[int, int]:
@@ -228,6 +238,11 @@ def _whole(prefix: str, commits: Iterable[str]) -> str:
     found = [commit for commit in there if commit.startswith(prefix)]
     if len(found) == 1 and len(prefix) >= 4:
         return found[0]
-    shown = ", ".join(commit[:12] for commit in there[-5:])
-    many = f"{len(found)} commits begin with" if found else "there is no result of"
-    raise InputError(f"{many} {prefix!r}: name one of those measured, the last being {shown}")
+    if found:
+        raise InputError(
+            f"{len(found)} commits begin with {prefix!r}: name at least 4 letters, or more"
+        )
+    measured = ", ".join(commit[:12] for commit in there[-5:]) or "none"
+    raise InputError(
+        f"there is no result of {prefix!r}: name one of those measured, the last being {measured}"
+    )
