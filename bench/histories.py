@@ -117,8 +117,8 @@ class HistoryStore:
         for entry in entries:
             if not re.fullmatch(r"[\w-]+", entry.machine):
                 raise InputError(
-                    f"a machine is called {entry.machine!r}, which names no file: its fingerprint has "
-                    "letters and digits only"
+                    f"a machine is called {entry.machine!r}, which names no file: its "
+                    "fingerprint has letters and digits only"
                 )
             by_machine.setdefault(entry.machine, []).append(entry)
         for machine, new in by_machine.items():

@@ -263,7 +263,7 @@ def test_commits_stand_as_git_orders_them_whatever_their_dates(tmp_path: Path) -
 
 def test_what_is_no_hash_is_no_option_of_git(tmp_path: Path) -> None:
     commits = repository(tmp_path, 2)
-    evil = f"--output={tmp_path / "written"}"
+    evil = f"--output={tmp_path / 'written'}"
     assert known_dates([evil, "--all", "main"], tmp_path) == {}
     date = "2026-01-01T00:00:30+00:00"
     assert in_order({commits[1]: date, evil: date}, tmp_path) == [commits[1], evil]

@@ -113,7 +113,8 @@ def _commit(record: Record) -> str:
 def _source(record: Record) -> str:
     """What tells a record from all others: two runs of one cell have other times."""
     times = record.samples.get("seconds_per_call")
-    return digest(record.key, record.created, dict(record.score), times)
+    where = (record.machine, _commit(record), record.key, record.created)
+    return digest(*where, dict(record.score), times)
 
 
 def _left_out(records: Sequence[Record]) -> tuple[int, int]:
