@@ -85,8 +85,10 @@ def test_seeds_are_pooled_and_other_cells_are_not() -> None:
     ]
 
 
-@given(st.lists(st.none() | st.floats(1e-9, 1e3), min_size=1, max_size=300))
-def test_samples_are_thinned_out_evenly(samples: list[float | None]) -> None:
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 300), missed=st.floats(0, 1))
+def test_samples_are_thinned_out_evenly(seed: int, n: int, missed: float) -> None:
+    rng = np.random.default_rng(seed)
+    samples = [None if rng.random() < missed else float(t) for t in rng.lognormal(size=n)]
     kept = evenly(samples, MOST_SAMPLES)
     assert len(kept) == min(len(samples), MOST_SAMPLES)
     later = [math.inf if s is None else s for s in samples]
