@@ -9,6 +9,7 @@ import click
 from bench.command_line import EXIT_FAILED, Selection, cell_options, main, progress_bar
 from bench.compare import compare
 from bench.counters import counters
+from bench.history import history
 from bench.roofline import roofline
 from bench.selfcheck import selfcheck
 
@@ -106,6 +107,7 @@ def list_() -> None:
 
 bench.add_command(compare)
 bench.add_command(counters)
+bench.add_command(history)
 bench.add_command(roofline)
 bench.add_command(selfcheck)
 

@@ -13,14 +13,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.errors import InputError
+from bench.json_lines import append_lines, read_lines
 
 SCHEMA_VERSION = 2
 
@@ -111,37 +110,11 @@ class RecordStore:
         Raises:
             InputError: a line is not a record, or was written by a newer version.
         """
-        if not self.path.exists():
-            return []
-        lines = self.path.read_bytes().split(b"\n")
-        # What follows the last newline is empty, or a line that was cut off while being written.
-        return [self._parse(line, number) for number, line in enumerate(lines[:-1], 1) if line]
+        return [self._parse(line, number) for number, line in read_lines(self.path)]
 
     def append(self, records: Iterable[Record]) -> None:
         """Append records, all in one write, and bring them to the disk."""
-        text = "".join(
-            json.dumps(_jsonable(dataclasses.asdict(record)), allow_nan=False) + "\n"
-            for record in records
-        )
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as stream:
-            stream.truncate(self._whole_bytes())
-            stream.write(text.encode())
-            stream.flush()
-            os.fsync(stream.fileno())
-
-    def _whole_bytes(self) -> int:
-        """Length of the file up to its last newline."""
-        with self.path.open("rb") as stream:
-            end = stream.seek(0, os.SEEK_END)
-            while end > 0:
-                start = max(0, end - 65536)
-                stream.seek(start)
-                newline = stream.read(end - start).rfind(b"\n")
-                if newline >= 0:
-                    return start + newline + 1
-                end = start
-        return 0
+        append_lines(self.path, map(dataclasses.asdict, records))
 
     def _parse(self, line: bytes, number: int) -> Record:
         where = f"{self.path}, line {number}"
@@ -221,14 +194,3 @@ def latest(records: Iterable[Record]) -> list[Record]:
 def digest(*parts: Any) -> str:
     """A short key for a tuple of JSON-able parts."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _jsonable(value: Any) -> Any:
-    """JSON has no NaN and no infinity: both become null, which a reader takes as missing."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(k): _jsonable(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_jsonable(v) for v in value]
-    return value

@@ -22,8 +22,11 @@ PACKAGES = ("bench", "logreg_kernels")
 # and nothing imports a door but a door.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("logreg_kernels",),
-    ("bench.errors", "bench.specs"),
-    ("bench.optimizers", "bench.problems", "bench.records", "bench.results", "bench.rooflines"),
+    ("bench.errors", "bench.specs", "bench.json_lines"),
+    (
+        *("bench.optimizers", "bench.problems", "bench.records", "bench.results"),
+        *("bench.rooflines", "bench.histories"),
+    ),
     ("bench.measure",),
     ("bench.score",),
 )

@@ -71,3 +71,13 @@ def legend(figure: Figure, panel: Axes, optimizers: Iterable[str], styles: Style
         colour, line = styles[optimizer]
         panel.plot([], [], color=colour, ls=line, lw=2, label=plain(optimizer))
     figure.legend(loc="outside right upper", frameon=False, fontsize=8.5)
+
+
+def file_names(problems: list[str]) -> dict[str, str]:
+    """A file name for each problem; a number is appended where two would have the same."""
+    names: dict[str, str] = {}
+    for problem in problems:
+        name = "".join(c if c.isalnum() or c in "-." else "_" for c in problem)
+        alike = sum(other == name or other.startswith(f"{name}~") for other in names.values())
+        names[problem] = f"{name}~{alike + 1}" if alike else name
+    return names

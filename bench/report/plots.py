@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from bench.report.plot_style import (
     COLOURS,
     Styles,
+    file_names,
     legend,
     legend_height,
     plain,
@@ -31,10 +32,10 @@ def figures(results: Results) -> Iterator[tuple[str, str, Figure]]:
     with plot_style():
         curves = results.curves()
         curves = curves[curves["gap"].notna()]
-        file_names = _file_names(list(map(str, curves["problem"].unique())))
+        names = file_names(list(map(str, curves["problem"].unique())))
         styles = styles_of(results.scores()["optimizer"].unique())
         for problem, rows in curves.groupby("problem", sort=False):
-            name = file_names[str(problem)]
+            name = names[str(problem)]
             yield (
                 f"gap_vs_time_{name}",
                 f"{problem}: relative gap against time, a line a seed; down and left is better",
@@ -185,13 +186,3 @@ def _kernel_figure(kernels: pd.DataFrame) -> Figure:
 def _kernel_label(kernel: str, device: str, dtype: str, timed_beside: str) -> str:
     alone = " (alone)" if timed_beside == kernel else ""
     return f"{kernel}, {device}, {dtype}{alone}"
-
-
-def _file_names(problems: list[str]) -> dict[str, str]:
-    """A file name for each problem; a number is appended where two would have the same."""
-    names: dict[str, str] = {}
-    for problem in problems:
-        name = "".join(c if c.isalnum() or c in "-." else "_" for c in problem)
-        alike = sum(other == name or other.startswith(f"{name}~") for other in names.values())
-        names[problem] = f"{name}~{alike + 1}" if alike else name
-    return names

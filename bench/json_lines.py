@@ -1,0 +1,60 @@
+"""Files of JSON lines: a line is there whole or not at all, and none is ever rewritten."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The number and the bytes of each whole line that is not empty; none where there is no file.
+
+    What follows the last newline was cut off while being written, and is left out.
+    """
+    if not path.exists():
+        return
+    lines = path.read_bytes().split(b"\n")
+    yield from ((number, line) for number, line in enumerate(lines[:-1], 1) if line)
+
+
+def append_lines(path: Path, objects: Iterable[Mapping[str, Any]]) -> None:
+    """Append an object a line, all in one write, and bring them to the disk.
+
+    An unfinished last line (the process was killed while writing) is dropped.
+    """
+    text = "".join(json.dumps(_jsonable(one), allow_nan=False) + "\n" for one in objects)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as stream:
+        stream.truncate(_whole_bytes(path))
+        stream.write(text.encode())
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _whole_bytes(path: Path) -> int:
+    """Length of the file up to its last newline."""
+    with path.open("rb") as stream:
+        end = stream.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - 65536)
+            stream.seek(start)
+            newline = stream.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                return start + newline + 1
+            end = start
+    return 0
+
+
+def _jsonable(value: Any) -> Any:
+    """JSON has no NaN and no infinity: both become null, which a reader takes as missing."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(k): _jsonable(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(v) for v in value]
+    return value

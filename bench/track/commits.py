@@ -1,0 +1,79 @@
+"""What git knows of commits: their dates, and their order."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parents[2]
+"""The checkout that this code runs from, whose commits records name."""
+
+
+def known_dates(commits: Iterable[str], repository: Path = HERE) -> dict[str, str]:
+    """The committer's date, ISO 8601, of each commit that the repository holds."""
+    found = {}
+    for commit in filter(_is_hash, dict.fromkeys(commits)):
+        date = _git(repository, "show", "-s", "--format=%cI", f"{commit}^{{commit}}")
+        if date:
+            found[commit] = date.strip()
+    return found
+
+
+def in_order(dates: Mapping[str, str], repository: Path = HERE) -> list[str]:
+    """Commits, the oldest first: parents before children, by git's topological order.
+
+    One that the repository does not hold (it is not at hand, its clone is shallow, the commit was
+    rebased away) stands behind the last one whose date is not after its own.
+
+    Args:
+        dates: ISO 8601, by commit.
+        repository: a git work tree, or any folder where there is none.
+    """
+    when = {commit: _seconds(date) for commit, date in dates.items()}
+    held = _topological(list(filter(_is_hash, dates)), repository)
+    ordered = [commit for commit in held if commit in dates]
+    others = sorted(set(dates) - set(ordered), key=lambda commit: (when[commit], commit))
+    for commit in others:
+        not_after = [i for i, one in enumerate(ordered) if when[one] <= when[commit]]
+        ordered.insert(not_after[-1] + 1 if not_after else 0, commit)
+    return ordered
+
+
+def _topological(commits: Sequence[str], repository: Path) -> list[str]:
+    """All ancestors of the commits, oldest first; empty where there is no repository."""
+    if not commits:
+        return []
+    options = ("--topo-order", "--reverse", "--ignore-missing", "--stdin")
+    return _git(repository, "rev-list", *options, text="\n".join(commits) + "\n").split()
+
+
+def _git(repository: Path, *arguments: str, text: str = "") -> str:
+    """What git prints; empty where it fails, or is not there."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(repository), *arguments],
+            input=text,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout
+
+
+def _is_hash(commit: str) -> bool:
+    """Whether it can be a commit: git must never take what a file says for an option."""
+    return re.fullmatch("[0-9a-f]{7,64}", commit) is not None
+
+
+def _seconds(date: str) -> float:
+    """Seconds since 1970; a date without a zone is in UTC, one that is none is before all."""
+    try:
+        parsed = datetime.fromisoformat(date)
+    except ValueError:
+        return 0.0
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,149 @@
+"""Made-up histories, for all tests of them: records and entries over commits."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.histories import Entry
+from bench.records import Record
+
+ENVIRONMENT = {
+    "machine": "m1",
+    "cpu": "Some CPU",
+    "logical_cores": 2,
+    "usable_cores": 2,
+    "architecture": "x86_64",
+    "gpus": [],
+    "os": "Linux 6.1",
+    "python": "3.11.7",
+    "torch": "2.13.0",
+    "numpy": "2.4.6",
+    "torch_threads": 2,
+    "commit": "c" * 40,
+}
+
+RUN = Record(
+    kind="convergence",
+    key="0123456789abcdef",
+    problem="iris",
+    kernel="numpy",
+    optimizer="lbfgs",
+    device="cpu",
+    dtype="float64",
+    seed=0,
+    repetition=0,
+    sampling="snapshots",
+    status="converged",
+    message="",
+    score={
+        "run_s": 0.25,
+        "passes": 50.0,
+        "time_to_1e-6_s": 0.125,
+        "passes_to_1e-6": 20.0,
+        "budget_passes": 500,
+        "budget_s": 0.25,
+    },
+    samples={},
+    problem_facts={
+        "n_samples": 100,
+        "n_features": 4,
+        "l2": 0.0,
+        "fingerprint": "0123456789abcdef" * 4,
+        "f_star": 0.4,
+        "gap_bound": 1e-20,
+        "exists": True,
+        "reason": "",
+    },
+    environment=ENVIRONMENT,
+    suite="quick",
+    created="2026-01-01T00:00:00+00:00",
+)
+TIMING = replace(
+    RUN,
+    kind="kernel",
+    optimizer="",
+    status="ok",
+    score={"timed_beside": "numpy, torch-autograd"},
+    samples={"seconds_per_call": [3e-5, 1e-5, 2e-5]},
+)
+ENTRY = Entry(
+    commit="c" * 40,
+    commit_date="2026-01-01T00:00:00+00:00",
+    created="2026-01-01T00:00:00+00:00",
+    machine="m1",
+    configuration={
+        "cpu": "Some CPU",
+        "cores": 2,
+        "gpus": [],
+        "torch": "2.13.0",
+        "numpy": "2.4.6",
+        "threads": 2,
+    },
+    problem="iris",
+    kernel="numpy",
+    optimizer="lbfgs",
+    device="cpu",
+    dtype="float64",
+    timed_beside="",
+    timed_by="bench",
+    data="0123456789ab",
+    budget="500 passes, 0.25 s",
+    measure="time_to_1e-6_s",
+    unit="s",
+    samples=(1e-3, 2e-3, 3e-3),
+    runs=3,
+    misses=0,
+    sources=("a", "b", "c"),
+)
+
+
+def at_commit(record: Record, commit: str, **changed: Any) -> Record:
+    """The record as that commit's."""
+    return replace(record, environment={**record.environment, "commit": commit}, **changed)
+
+
+def repository(folder: Path, n: int) -> list[str]:
+    """A git repository with so many commits in a row, a minute apart; the oldest first."""
+    lines = []
+    for k in range(n):
+        who = f"Somebody <somebody@example.org> {1767225600 + 60 * k} +0000"
+        parent = [f"from :{k}"] if k else []
+        lines += ["commit refs/heads/main", f"mark :{k + 1}", f"committer {who}", "data 1", "x"]
+        lines += [*parent, f"M 100644 inline f\ndata {len(str(k))}\n{k}", ""]
+    git(folder, "init", "-q", "-b", "main")
+    git(folder, "fast-import", "--quiet", text="\n".join(lines))
+    return git(folder, "rev-list", "--reverse", "main").split()
+
+
+def git(folder: Path, *arguments: str, text: str = "") -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    who = ["-c", "user.name=Somebody", "-c", "user.email=somebody@example.org"]
+    done = subprocess.run(
+        ["git", "-C", str(folder), *who, *arguments],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def records_over(commits: Sequence[str], levels: NDArray[np.float64], seed: int) -> list[Record]:
+    """A kernel's time at each commit, in 20 samples with noise of 3% around its level."""
+    rng = np.random.default_rng(seed)
+    return [
+        at_commit(
+            TIMING,
+            commit,
+            created=f"2026-01-01T00:{k:02d}:30+00:00",
+            samples={"seconds_per_call": (level * np.exp(0.03 * rng.standard_normal(20))).tolist()},
+        )
+        for k, (commit, level) in enumerate(zip(commits, levels, strict=True))
+    ]
