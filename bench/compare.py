@@ -76,7 +76,7 @@ another machine. docs/ci.md says what the verdicts mean and how CI uses them.
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Of --self-test: processes that load a core each meanwhile.",
+    help="Of --self-test: processes that load a core each; only false alarms are measured then.",
 )
 def compare(
     selection: Selection,
