@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -147,10 +148,15 @@ def compare(
 
 
 def _keep(so_far: Any, folder: Path) -> None:
-    """After each session: the samples, so that an interrupted comparison is not lost."""
+    """After each session: the samples, so that an interrupted comparison is not lost; and a line
+    in a CI job's log."""
     from bench.comparisons import as_json
     from bench.report.write import write_whole
 
+    if not sys.stderr.isatty():
+        decided = sum(result.verdict != "INCONCLUSIVE" for result in so_far.cells)
+        counted = f"{decided} of {len(so_far.cells)} cells decided"
+        click.echo(f"session {so_far.sessions}: {counted} in {so_far.seconds:.0f} s", err=True)
     write_whole(folder / "comparison.json", as_json(so_far).encode())
 
 

@@ -191,8 +191,8 @@ def plot(comparison: Comparison) -> Figure:
                 panel.plot([], [], "o-", color=colour, label=name)
         figure.legend(loc="outside upper right", ncols=4, frameon=False, fontsize=8.5)
         panel.set_xlabel(
-            "time of head / time of base (right of 1: slower); the band: the same within "
-            f"{comparison.threshold:.3g}"
+            "time of head / time of base: slower to the right\n"
+            f"(the band: the same within {comparison.threshold:.3g})"
         )
     return figure
 

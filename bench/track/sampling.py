@@ -141,10 +141,10 @@ def _session(
 ) -> None:
     pair = _Pair(trees, plan.threads, own=not pending[0].cell.file)
     try:
-        for at, one in enumerate(pending):
+        decided = total - len(pending)
+        for one in pending:
             if on_progress:
-                done = f"session {session + 1}: {one.cell}"
-                on_progress(Progress(total - len(pending) + at, total, done))
+                on_progress(Progress(decided, total, f"session {session + 1}: {one.cell}"))
             try:
                 _time(pair, one, plan, session)
             except _Ended as error:
