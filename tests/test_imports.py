@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("bench.errors", "bench.specs", "bench.json_lines"),
     (
         *("bench.optimizers", "bench.problems", "bench.records", "bench.results"),
-        *("bench.rooflines", "bench.histories"),
+        *("bench.rooflines", "bench.histories", "bench.comparisons"),
     ),
     ("bench.measure",),
     ("bench.score",),

@@ -44,7 +44,7 @@ def headline(comparison: Comparison) -> str:
         f"{counted[name]} {words}"
         for name, words in (
             ("FASTER", "FASTER"),
-            ("SAME", f"the same within {comparison.threshold:.3g}".rstrip("0").rstrip(".")),
+            ("SAME", f"the same within {_percent(comparison.threshold)}"),
             ("INCONCLUSIVE", "inconclusive"),
             (NEW, "new"),
             (NOT_TIMED, "not timed"),
@@ -134,7 +134,7 @@ def markdown(comparison: Comparison) -> str:
         f"<details><summary>All {_cells(len(every))}</summary>\n\n{_markdown_table(every)}\n\n"
         "</details>"
     )
-    parts.append(_HOW_TO_READ.format(percent=f"{comparison.threshold:.3g}"))
+    parts.append(_HOW_TO_READ.format(percent=_percent(comparison.threshold)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -192,7 +192,7 @@ def plot(comparison: Comparison) -> Figure:
         figure.legend(loc="outside upper right", ncols=4, frameon=False, fontsize=8.5)
         panel.set_xlabel(
             "time of head / time of base: slower to the right\n"
-            f"(the band: the same within {comparison.threshold:.3g})"
+            f"(the band: the same within {_percent(comparison.threshold)})"
         )
     return figure
 
@@ -244,6 +244,10 @@ def _side(side: Side) -> str:
 def _markdown_table(results: Iterable[CellResult]) -> str:
     frame: Any = readable(results)
     return str(frame.to_markdown(index=False, disable_numparse=True))
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.3g}%"
 
 
 def _cells(count: int) -> str:
