@@ -64,8 +64,8 @@ def change_points(medians: ArrayLike) -> list[ChangePoint]:
         normal, or normal with spikes at 5% of the commits, 0.4% where it is t with 3 degrees of
         freedom, 1.4% where it is lognormal; 2% where neighbours are correlated with 0.3, and 3%
         (of 12 commits) to 26% (of 200) with 0.5, as slow drifts are. A step of 5% in noise of 1.5%
-        is found in 98% of series of 15 + 15 commits, in 89% at its very commit, and in 58% of 27 + 3;
-        one of 10% in at least 99.5% of both, at its commit.
+        is found in 98% of series of 15 + 15 commits, in 89% at its very commit, and in 58% of
+        27 + 3; one of 10% at its very commit in 99% of both.
 
     Rejected: the cost "l1" behind a running median of 3, as two outliers in a row pass it and its
     noise is not independent; "rank", which looks at the order alone, so that the level of 3
