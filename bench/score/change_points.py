@@ -57,15 +57,15 @@ def change_points(medians: ArrayLike) -> list[ChangePoint]:
     one or two in a row that are off never are a level. Differences are free of the levels; those
     over 2 and 3 commits keep s honest where neighbours are alike. s is at least 0.5%.
 
-    2 log n is what the source asks for, and the BIC; alone it finds a step in 6 to 19% of all
+    2 log n is what the source asks for, and the BIC; alone it finds a step in 6 to 19% of 200
     series of pure noise. 14 was found by simulation, 300 to 1,000 series each:
 
         Series of 12 to 200 commits without a step: at most 0.2% have one where the noise is
         normal, or normal with spikes at 5% of the commits, 0.4% where it is t with 3 degrees of
         freedom, 1.4% where it is lognormal; 2% where neighbours are correlated with 0.3, and 3%
         (of 12 commits) to 26% (of 200) with 0.5, as slow drifts are. A step of 5% in noise of 1.5%
-        is found in 98% of series of 15 + 15 commits, in 89% at its very commit, in 58% of 27 + 3;
-        one of 10% in at least 99.5% of both, at its commit.
+        is found in 98% of series of 15 + 15 commits, in 89% at its very commit, and in 58% of
+        27 + 3; one of 10% at its very commit in 99% of both.
 
     Rejected: the cost "l1" behind a running median of 3, as two outliers in a row pass it and its
     noise is not independent; "rank", which looks at the order alone, so that the level of 3
