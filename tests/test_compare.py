@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from repositories import cells_source, commit, git
 
 from bench.comparisons import Comparison, as_json, load_comparison
 from bench.errors import InputError
@@ -15,7 +16,6 @@ from bench.report.comparison import headline, markdown, write_comparison
 from bench.track.compare import Commits, compare_commits
 from bench.track.sampling import Plan
 from bench.track.worktrees import WORKING_TREE, merge_base, repository, side
-from tests.repositories import cells_source, commit, git
 
 
 def compare(

@@ -73,8 +73,8 @@ def side(root: Path, ref: str) -> Side:
         commit = git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", cwd=root)
     except InputError:
         raise InputError(
-            f"git knows no commit {ref!r}: fetch it (CI: a checkout with its whole history), or "
-            "name another with --base and --head"
+            f"git knows no commit {ref!r}, and it is no folder with records.jsonl: fetch it (CI: a "
+            "checkout with its whole history), or name another with --base and --head"
         ) from None
     return Side(ref, commit, git("log", "-1", "--format=%s", commit, cwd=root))
 
