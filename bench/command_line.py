@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ def main(command: click.Command, name: str) -> NoReturn:
 
     Options can be set by the environment, too: BENCH_COMPARE_MINUTES for `compare --minutes`.
     """
+    # Whoever ends it politely, a cancelled CI job say, has its worktrees and processes cleared away.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         code = command.main(prog_name=name, standalone_mode=False, auto_envvar_prefix="BENCH")
         sys.exit(code if isinstance(code, int) else 0)

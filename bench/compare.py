@@ -101,6 +101,7 @@ def compare(
     Both are checked out into worktrees of their own; processes of both take turns on the same
     processor, session by session, until each cell is decided or the time is spent.
     """
+    from bench.comparisons import NEW, NOT_TIMED
     from bench.report.comparison import markdown, write_comparison
     from bench.track.cells import suite_cells
     from bench.track.compare import Commits, compare_commits
@@ -144,6 +145,9 @@ def compare(
         with summary.open("a", encoding="utf-8") as stream:
             stream.write(markdown(found))
     _print(found, folder, every)
+    if all(cell.verdict in (NEW, NOT_TIMED) for cell in found.cells):
+        reason = found.cells[0].reason
+        raise InputError(f"no cell could be timed on both sides, the first because: {reason}")
     return EXIT_FAILED if found.regressions else 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from bench.report.comparison import headline, markdown, write_comparison
 from bench.track.compare import Commits, compare_commits
 from bench.track.sampling import Plan
 from bench.track.worktrees import WORKING_TREE, merge_base, repository, side
+from logreg_kernels import KERNELS
 
 
 def compare(
@@ -51,7 +53,7 @@ def test_a_comment_changes_nothing(tmp_path: Path) -> None:
     found = compare(tmp_path)
     assert verdicts(found) == {"a": "SAME", "b": "SAME"}
     assert found.regressions == ()
-    assert headline(found).startswith("No slow-down")
+    assert headline(found).startswith("No slow-down found")
 
 
 def test_cells_that_can_t_be_timed_say_so_and_the_others_go_on(tmp_path: Path) -> None:
@@ -81,7 +83,7 @@ def test_when_the_time_is_spent_what_is_open_is_inconclusive(tmp_path: Path) -> 
     found = compare(tmp_path, minutes=1e-6)
     assert verdicts(found) == {"a": "INCONCLUSIVE"}
     assert found.sessions == 1
-    assert "too few to judge" in found.cells[0].reason
+    assert "can't be judged" in found.cells[0].reason
     seen: list[Comparison] = []
     found = compare_commits(
         Commits("HEAD", "HEAD", tmp_path, file="cells.py"),
@@ -219,3 +221,48 @@ def test_the_command_line_refuses_in_one_line(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_cell_that_hangs_or_starts_processes_ends_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.track.processes._TIMEOUT_S", 3.0)
+    commit(tmp_path, "base", cells=cells_source(hangs=1e-3, forks=1e-3, good=1e-3))
+    forks = "lambda: lambda: os.fork() or time.sleep(600)"  # a child that would outlive its worker
+    head = cells_source(hangs="lambda: time.sleep(600)", forks=forks, good=1e-3)
+    (tmp_path / "cells.py").write_text(head)
+    found = compare(tmp_path)
+    assert verdicts(found)["hangs"] == "FAILED"
+    assert "no answer within 3 s" in found.cells[0].reason
+    assert verdicts(found)["good"] == "SAME"
+
+
+def test_a_base_that_fails_is_not_called_new(tmp_path: Path) -> None:
+    commit(tmp_path, "base", cells=cells_source(a="lambda: 1 / 0"))
+    (tmp_path / "cells.py").write_text(cells_source(a=1e-3))
+    found = compare(tmp_path)
+    assert verdicts(found) == {"a": "NOT TIMED"}
+    assert headline(found).startswith("Nothing was decided")
+    done = command(tmp_path, "--base", "HEAD", "--cells", "cells.py")
+    assert done.returncode == 2
+    assert "no cell could be timed on both sides, the first because: base: Zero" in done.stderr
+
+
+def test_git_s_variables_of_a_hook_are_not_passed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(tmp_path, "base", cells=cells_source(a=1e-3))
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "nowhere"))
+    assert repository(tmp_path).samefile(tmp_path)
+    assert side(tmp_path, "HEAD").subject == "base"
+
+
+@pytest.mark.skipif(
+    KERNELS["fused-cuda"].unavailable("cuda") is None and not os.environ.get("TRITON_INTERPRET"),
+    reason="needs a kernel that can't be timed here",
+)
+def test_a_self_test_of_nothing_is_refused(tmp_path: Path) -> None:
+    done = command(Path(__file__).parent, "--self-test", "-k", "fused-cuda", "-p", "iris")
+    assert done.returncode == 2
+    assert "there is nothing to test with" in done.stderr

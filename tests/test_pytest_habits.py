@@ -81,7 +81,7 @@ def test_what_the_gate_finds_slower_fails_its_test(tmp_path: Path) -> None:
 def test_what_the_gate_finds_the_same_passes(tmp_path: Path) -> None:
     done = gated(tmp_path, "SAME")
     assert done.returncode == 0, done.stdout
-    assert "No slow-down: none of 1 cell is SLOWER" in done.stdout
+    assert "No slow-down found: none of 1 cell is SLOWER" in done.stdout
 
 
 def test_without_the_gate_nothing_is_compared(tmp_path: Path) -> None:

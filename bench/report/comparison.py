@@ -36,7 +36,9 @@ def headline(comparison: Comparison) -> str:
     total = len(comparison.cells)
     worst = _sorted(comparison.regressions)
     if not worst:
-        start = f"No slow-down: none of {_cells(total)} is SLOWER"
+        measured = sum(cell.ratio is not None for cell in comparison.cells)
+        found = "No slow-down found" if measured else "Nothing was decided"
+        start = f"{found}: none of {_cells(total)} is SLOWER"
     else:
         bad = [f"{counted[name]} {name}" for name in (FAILED, "SLOWER") if counted[name]]
         start = f"{text.listing(bad)} of {_cells(total)}: {_worst(worst[0])}"

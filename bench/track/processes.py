@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -74,6 +76,7 @@ class SideProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         self._selector = selectors.DefaultSelector()
         assert self._process.stdout is not None  # it was asked for
@@ -108,8 +111,11 @@ class SideProcess:
     def close(self) -> None:
         """End the process."""
         self._selector.close()
-        self._process.kill()
-        self._process.communicate()
+        self._kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None  # both were asked for
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
 
     def _ask(self, **request: Any) -> Mapping[str, Any]:
         process = self._process
@@ -124,13 +130,19 @@ class SideProcess:
             answered, line = [()], b""  # type: ignore[list-item]
         if not line:
             if not answered:
-                process.kill()
+                self._kill()
                 raise NotTimed("failed", f"no answer within {_TIMEOUT_S:g} s")
             raise NotTimed("failed", f"its process ended: {_ending(process.wait())}")
         reply: dict[str, Any] = json.loads(line)
         if "reason" in reply:
             raise NotTimed(reply["status"], reply["reason"])
         return reply
+
+    def _kill(self) -> None:
+        """End the process with all that its cells started, and wait until it is gone."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
     @property
     def alive(self) -> bool:

@@ -61,7 +61,7 @@ class _Sampled:
     def look(self, plan: Plan, cells: int) -> None:
         """Judge it by what there is."""
         if len(self.log_ratios) < 2:
-            self.reason = f"{len(self.log_ratios)} sessions are too few to judge: give more minutes"
+            self.reason = "fewer than two sessions can't be judged: give more minutes"
             return
         self.judged = judge(
             self.log_ratios, threshold=plan.threshold, cells=cells, confidence=plan.confidence
@@ -110,7 +110,9 @@ def sample(
     start = time.monotonic()
     sampled = [_Sampled(cell) for cell in cells]
     session = 0
-    while session < LOOKS[-1] and time.monotonic() - start < 60 * plan.minutes:
+    while session < LOOKS[-1]:
+        if session and time.monotonic() - start >= 60 * plan.minutes:
+            break
         pending = _undecided(sampled)
         if not pending:
             break
@@ -148,7 +150,9 @@ def _session(
             try:
                 _time(pair, one, plan, session)
             except _Ended as error:
-                one.verdict, one.reason = error.verdict, str(error)
+                # Of a cell that base could time before, this session is left out and no more.
+                if error.verdict == FAILED or not one.log_ratios:
+                    one.verdict, one.reason = error.verdict, str(error)
                 pair.restart_what_ended()
     finally:
         pair.close()
@@ -180,7 +184,8 @@ class _Pair:
                 head.open(one.cell)
             except NotTimed as also:
                 raise _Ended(NOT_TIMED, f"base: {error}; head: {also}") from None
-            raise _Ended(NEW, f"base: {error}") from None
+            verdict = NEW if error.status == "unavailable" else NOT_TIMED
+            raise _Ended(verdict, f"base: {error}") from None
         try:
             head.open(one.cell, one.work, slow_down)
         except NotTimed as error:

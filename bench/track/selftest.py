@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from bench.comparisons import CellResult
+from bench.errors import InputError
 from bench.report.write import write_table
 from bench.score.intervals import success_rate_interval
 from bench.suites.definitions import Suite
@@ -31,7 +32,14 @@ _MOST_UNDER_LOAD = 0.02
 _DETECTED = {0.05: 0.80, 0.10: 0.95}
 
 # A process that keeps a core, its arithmetic units and its caches busy.
-_BUSY = "import numpy as np; a = np.ones((600, 600))\nwhile True: a @ a"
+# It ends with whoever started it.
+_BUSY = """
+import os
+import numpy as np
+a, parent = np.ones((600, 600)), os.getppid()
+while os.getppid() == parent:
+    a @ a
+"""
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,8 @@ def self_test(
     root = repository(Path())
     here = side(root, WORKING_TREE)
     cells = [cell for cell in suite_cells(suite) if cell.kernel in KERNELS]
+    if not cells:
+        raise InputError("there is nothing to test with: no kernel that is named can run here")
     rows, every = [], []
     detected = {} if load else _DETECTED
     with checked_out(root, here, here) as trees, _busy(load):

@@ -59,7 +59,7 @@ class Unit:
 
     Args:
         run: the unit of work; it has been done once when this is made.
-        settle: a short call of the same kind.
+        settle: a short call of the same kind, which leaves nothing for the device to do.
         one_pass: makes a call that evaluates the objective on a fraction of the rows, for planted
             slow-downs; None where there is no objective.
     """
@@ -128,10 +128,11 @@ def suite_unit(cell: Mapping[str, str], passes: int | None) -> Unit:
         part = bind(place[0], X, y, l2=problem.l2, device=place[1], dtype=place[2])
         return clocked(lambda: part.value_and_grad(w), part.synchronize)
 
+    one_call = clocked(call, objective.synchronize)
     if not cell["optimizer"]:
-        return Unit(clocked(call, objective.synchronize), call, one_pass=one_pass)
+        return Unit(one_call, one_call, one_pass=one_pass)
     run, passes = run_of_passes(optimizer_runs(objective, cell["optimizer"]), passes)
-    return Unit(run, call, passes, one_pass)
+    return Unit(run, one_call, passes, one_pass)
 
 
 @lru_cache(maxsize=1)

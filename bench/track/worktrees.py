@@ -6,13 +6,16 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench.comparisons import Side
 from bench.errors import InputError
 
 WORKING_TREE = "working tree"
+
+# Inside a git hook these name the repository, and the index, of the commit that is being made.
+_OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
 
 # Where the main branch may be, in this order; the first is what a clone was made from.
 _MAIN = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
@@ -28,7 +31,7 @@ def git(*arguments: str, cwd: Path, **environment: str) -> str:
         done = subprocess.run(
             ["git", *arguments],
             cwd=cwd,
-            env={**os.environ, **environment},
+            env={**{k: v for k, v in os.environ.items() if k not in _OF_A_HOOK}, **environment},
             capture_output=True,
             text=True,
             check=True,
@@ -112,7 +115,8 @@ def checked_out(root: Path, base: Side, head: Side) -> Iterator[tuple[Path, Path
             yield trees
         finally:
             for tree in trees:
-                if tree.exists():
+                # Whatever went wrong with it before is the error to tell.
+                with suppress(InputError):
                     git("worktree", "remove", "--force", str(tree), cwd=root)
 
 
