@@ -33,7 +33,7 @@ def main(command: click.Command, name: str) -> NoReturn:
 
     Options can be set by the environment, too: BENCH_COMPARE_MINUTES for `compare --minutes`.
     """
-    # Whoever ends it politely, a cancelled CI job say, has its worktrees and processes cleared away.
+    # A cancelled CI job has its worktrees and processes cleared away, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         code = command.main(prog_name=name, standalone_mode=False, auto_envvar_prefix="BENCH")
