@@ -15,6 +15,7 @@ from bench.comparisons import Comparison, as_json, load_comparison
 from bench.errors import InputError
 from bench.report.comparison import headline, markdown, write_comparison
 from bench.track.compare import Commits, compare_commits
+from bench.track.processes import pinned_cpus
 from bench.track.sampling import Plan
 from bench.track.worktrees import WORKING_TREE, merge_base, repository, side
 from logreg_kernels import KERNELS
@@ -66,7 +67,7 @@ def test_cells_that_can_t_be_timed_say_so_and_the_others_go_on(tmp_path: Path) -
     assert verdicts(found) == {
         "raises": "FAILED",
         "dies": "FAILED",
-        "gone": "FAILED",
+        "gone": "NOT TIMED",
         "new": "NEW",
         "good": "SAME",
     }
@@ -75,7 +76,7 @@ def test_cells_that_can_t_be_timed_say_so_and_the_others_go_on(tmp_path: Path) -
     assert reasons["dies"] == "head: its process ended: exit code 7"
     assert reasons["gone"] == "head: cells.py has no cell 'gone'"
     assert reasons["new"] == "base: cells.py has no cell 'new'"
-    assert {r.cell.problem for r in found.regressions} == {"raises", "dies", "gone"}
+    assert {r.cell.problem for r in found.regressions} == {"raises", "dies"}
 
 
 def test_when_the_time_is_spent_what_is_open_is_inconclusive(tmp_path: Path) -> None:
@@ -93,6 +94,65 @@ def test_when_the_time_is_spent_what_is_open_is_inconclusive(tmp_path: Path) -> 
     )
     assert len(seen) == found.sessions > 0
     assert len(seen[-1].cells[0].log_ratios) == found.sessions
+
+
+def test_the_time_is_looked_at_before_each_cell(tmp_path: Path) -> None:
+    waits = "lambda: time.sleep(0.7) or costs(1e-3)()"
+    commit(tmp_path, "base", cells=cells_source(a=waits, b=waits, c=waits))
+    found = compare(tmp_path, minutes=0.5 / 60)
+    assert found.sessions == 1
+    assert [len(result.log_ratios) for result in found.cells] == [1, 0, 0]
+
+
+def test_a_cell_finds_its_files_from_the_root_of_its_own_tree(tmp_path: Path) -> None:
+    reads = "costs(float(open('cost.py').read()))"
+    commit(tmp_path, "base", cells=cells_source(a=reads), cost="1e-3")
+    (tmp_path / "cost.py").write_text("2e-3")
+    found = compare(tmp_path)
+    assert verdicts(found) == {"a": "SLOWER"}
+    assert found.cells[0].ratio == pytest.approx(2.0, rel=0.02)
+
+
+def test_what_an_editable_install_would_add_is_not_taken_for_the_commit_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = cells_source(a="lambda: __import__('lately').setup()", b=1e-3)
+    commit(tmp_path, "base", cells=source)
+    (tmp_path / "lately.py").write_text("def setup():\n    return lambda: None\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # as the path that such an install adds
+    found = compare(tmp_path, minutes=0.02)
+    assert verdicts(found)["a"] == "NOT TIMED"
+    assert f"lately was imported from {tmp_path / 'lately.py'}" in found.cells[0].reason
+    assert found.cells[1].ratio is not None
+
+
+def test_a_process_that_ends_says_its_last_words(tmp_path: Path) -> None:
+    commit(tmp_path, "base", cells=cells_source(a=1e-3))
+    dies = "lambda: os.write(2, b'no such device\\n') and os._exit(3)"
+    (tmp_path / "cells.py").write_text(cells_source(a=dies))
+    found = compare(tmp_path)
+    assert found.cells[0].reason == "head: its process ended: exit code 3: no such device"
+
+
+def test_a_tree_without_a_change_is_not_compared_with_itself_unasked(tmp_path: Path) -> None:
+    commit(tmp_path, "base", cells=cells_source(a=1e-3))
+    with pytest.raises(InputError, match="nothing to compare: working tree has the files of"):
+        compare_commits(Commits(folder=tmp_path, file="cells.py"), (), Plan())
+
+
+def test_a_head_that_git_does_not_know_is_what_the_error_names(tmp_path: Path) -> None:
+    commit(tmp_path, "base", cells=cells_source(a=1e-3))
+    git(tmp_path, "branch", "--move", "other")
+    with pytest.raises(InputError, match="git knows no commit 'typo'"):
+        compare_commits(Commits(head="typo", folder=tmp_path, file="cells.py"), (), Plan())
+    with pytest.raises(InputError, match=r"no main branch is here .*: fetch the whole history"):
+        compare_commits(Commits(folder=tmp_path, file="cells.py"), (), Plan())
+
+
+def test_more_threads_than_processors_are_refused() -> None:
+    with pytest.raises(InputError, match="--threads 100000: this process may use"):
+        pinned_cpus(100_000)
+    assert len(pinned_cpus(1)) <= 1
 
 
 def test_the_working_tree_is_taken_as_it_is_and_left_as_it_was(tmp_path: Path) -> None:
@@ -165,7 +225,7 @@ def test_the_build_runs_in_each_tree(tmp_path: Path) -> None:
 
 def test_a_comparison_is_kept_whole(tmp_path: Path) -> None:
     commit(tmp_path, "base", cells=cells_source(a=1e-3, b=1e-3))
-    (tmp_path / "cells.py").write_text(cells_source(a=1.5e-3))
+    (tmp_path / "cells.py").write_text(cells_source(a=1.5e-3, b="lambda: 1 / 0"))
     found = compare(tmp_path)
     (tmp_path / "kept.json").write_text(as_json(found))
     assert load_comparison(tmp_path / "kept.json") == found

@@ -55,12 +55,17 @@ def compare_commits(
         cells: such as `suite_cells` makes; where `commits` names a file, its cells are taken.
         on_session: given all that is known after each session.
     Raises:
-        InputError: no repository, no such commit, no cells, or a build that failed.
+        InputError: no repository, no such commit, no change, no cells, or a build that failed.
     """
     start = time.monotonic()
     root = repository(commits.folder.resolve())
-    base = side(root, commits.base or merge_base(root, commits.head))
     head = side(root, commits.head)
+    base = side(root, commits.base or merge_base(root, commits.head))
+    if commits.base is None and _same_files(root, base, head):
+        raise InputError(
+            f"nothing to compare: {head.name} has the files of {base.commit[:9]}, where it left "
+            "the main branch; change something, or name another base, such as --base HEAD~1"
+        )
     with checked_out(root, base, head) as trees:
         if commits.build:
             for tree in trees:
@@ -124,6 +129,11 @@ def _build(command: str, tree: Path) -> None:
         raise InputError(
             f"--build failed in {tree.name} with exit code {done.returncode}: {lines[-1]}"
         )
+
+
+def _same_files(root: Path, base: Side, head: Side) -> bool:
+    trees = [git("rev-parse", f"{one.commit}^{{tree}}", cwd=root) for one in (base, head)]
+    return trees[0] == trees[1]
 
 
 def _notes(root: Path, base: Side, head: Side) -> tuple[str, ...]:

@@ -10,11 +10,13 @@ import selectors
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bench.comparisons import Cell
+from bench.errors import InputError
 
 _WORKER = Path(__file__).with_name("worker.py")
 
@@ -27,6 +29,8 @@ _THREADS = (
     "MKL_NUM_THREADS",
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
 )
 
 # Loaded before the first request, so that both sides do it at the same time.
@@ -40,7 +44,7 @@ _LOADED_FIRST = (
 
 
 class NotTimed(Exception):  # noqa: N818 - the name says it
-    """A side can't time a cell: `status` is "unavailable" or "failed", the text says why."""
+    """A side can't time a cell: `status` "gone", "unavailable" or "failed", and a text why."""
 
     def __init__(self, status: str, reason: str) -> None:
         super().__init__(reason)
@@ -54,7 +58,8 @@ class SideProcess:
         tree: a checkout; modules are imported from there, files of cells lie there.
         cpus: numbers of the processors that it is pinned to; empty where that can't be done.
         threads: of every library.
-        own: whether cells are those of our suites, so that what these need is loaded at once.
+        own: whether cells are those of our suites, so that what these need is loaded at once; the
+            user's cells find their files from the root of their tree, as they would in CI.
     """
 
     def __init__(
@@ -70,12 +75,14 @@ class SideProcess:
             "PYTHONHASHSEED": "0",
         }
         modules = _LOADED_FIRST if own else ()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(_WORKER), ",".join(map(str, cpus)), str(threads), *modules],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._errors,
+            cwd=None if own else tree,
             start_new_session=True,
         )
         self._selector = selectors.DefaultSelector()
@@ -112,6 +119,7 @@ class SideProcess:
         """End the process."""
         self._selector.close()
         self._kill()
+        self._errors.close()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None  # both were asked for
             with contextlib.suppress(BrokenPipeError):
@@ -132,7 +140,7 @@ class SideProcess:
             if not answered:
                 self._kill()
                 raise NotTimed("failed", f"no answer within {_TIMEOUT_S:g} s")
-            raise NotTimed("failed", f"its process ended: {_ending(process.wait())}")
+            raise NotTimed("failed", f"its process ended: {self._ending()}")
         reply: dict[str, Any] = json.loads(line)
         if "reason" in reply:
             raise NotTimed(reply["status"], reply["reason"])
@@ -144,21 +152,31 @@ class SideProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
+    def _ending(self) -> str:
+        code = self._process.wait()
+        self._errors.seek(0)
+        said = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
+        return ": ".join([f"signal {-code}" if code < 0 else f"exit code {code}", *said])
+
     @property
     def alive(self) -> bool:
         """Whether it can be asked again."""
         return self._process.poll() is None
 
 
-def _ending(code: int) -> str:
-    return f"signal {-code}" if code < 0 else f"exit code {code}"
-
-
 def pinned_cpus(threads: int) -> tuple[int, ...]:
     """The last processors of those that are usable, one a thread; none where pinning can't be.
 
     The last ones, since what else runs on a machine tends to be on the first.
+
+    Raises:
+        InputError: there are fewer processors than threads.
     """
-    if not hasattr(os, "sched_getaffinity"):
-        return ()
-    return tuple(sorted(os.sched_getaffinity(0))[-threads:])
+    can_pin = hasattr(os, "sched_getaffinity")
+    usable = sorted(os.sched_getaffinity(0)) if can_pin else range(os.cpu_count() or 1)
+    if threads > len(usable):
+        raise InputError(
+            f"--threads {threads}: this process may use {len(usable)} processors; ask for as many "
+            "or fewer"
+        )
+    return tuple(usable[-threads:]) if can_pin else ()

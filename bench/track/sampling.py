@@ -28,10 +28,10 @@ class Plan:
 
     Args:
         threshold: the smallest slow-down that matters: 0.05 for 5%.
-        minutes: after so many no further session is started.
+        minutes: after so many no further cell is timed.
         threads: of each library, each on a processor of its own.
         confidence: that all intervals hold.
-        slow_down: planted into head: passes over X that take this fraction of a cell's time.
+        slow_down: planted into head: reads of X that take this fraction of a cell's time.
     """
 
     threshold: float = 0.05
@@ -107,16 +107,16 @@ def sample(
         on_progress: told before each cell of each session.
         on_session: given what is known after each session, so that none of it is lost.
     """
-    start = time.monotonic()
+    end = time.monotonic() + 60 * plan.minutes
     sampled = [_Sampled(cell) for cell in cells]
     session = 0
     while session < LOOKS[-1]:
-        if session and time.monotonic() - start >= 60 * plan.minutes:
+        if session and time.monotonic() >= end:
             break
         pending = _undecided(sampled)
         if not pending:
             break
-        _session(trees, pending, plan, session, len(sampled), on_progress)
+        _session(trees, pending, plan, session, end, len(sampled), on_progress)
         session += 1
         if session in LOOKS:
             for one in _undecided(sampled):
@@ -138,6 +138,7 @@ def _session(
     pending: Sequence[_Sampled],
     plan: Plan,
     session: int,
+    end: float,
     total: int,
     on_progress: OnProgress | None,
 ) -> None:
@@ -145,6 +146,8 @@ def _session(
     try:
         decided = total - len(pending)
         for one in pending:
+            if time.monotonic() >= end and one is not pending[0]:
+                return
             if on_progress:
                 on_progress(Progress(decided, total, f"session {session + 1}: {one.cell}"))
             try:
@@ -184,12 +187,13 @@ class _Pair:
                 head.open(one.cell)
             except NotTimed as also:
                 raise _Ended(NOT_TIMED, f"base: {error}; head: {also}") from None
-            verdict = NEW if error.status == "unavailable" else NOT_TIMED
+            verdict = NOT_TIMED if error.status == "failed" else NEW
             raise _Ended(verdict, f"base: {error}") from None
         try:
             head.open(one.cell, one.work, slow_down)
         except NotTimed as error:
-            raise _Ended(FAILED, f"head: {error}") from None
+            verdict = NOT_TIMED if error.status == "gone" else FAILED
+            raise _Ended(verdict, f"head: {error}") from None
 
     def quadruple_s(self, first: int) -> NDArray[np.float64]:
         """Seconds of a unit of work in four blocks, in the order first other other first.

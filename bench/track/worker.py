@@ -21,6 +21,7 @@ import importlib.util
 import json
 import math
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -42,11 +43,13 @@ _MOST_CALLS = 10_000
 _PASSES = (100, 50, 20, 10, 5, 2, 1)
 _RUN_S = 3e-3
 # While the other side worked, this side's data left the caches: calls off the clock bring it back.
+# A call that is long brings it back by itself, in a small part of its time.
 _SETTLE_S = 5e-4
+_LONG_SETTLE_S = 0.02
 
 
 class NotTimed(Exception):  # noqa: N818 - the name says it
-    """A cell can't be timed in this tree: `status` is "unavailable" or "failed"."""
+    """A cell can't be timed in this tree: `status` is "gone", "unavailable" or "failed"."""
 
     def __init__(self, status: str, reason: str) -> None:
         super().__init__(reason)
@@ -60,14 +63,14 @@ class Unit:
     Args:
         run: the unit of work; it has been done once when this is made.
         settle: a short call of the same kind, which leaves nothing for the device to do.
-        one_pass: makes a call that evaluates the objective on a fraction of the rows, for planted
-            slow-downs; None where there is no objective.
+        reads: makes a call that reads so many rows of X, for planted slow-downs; None where there
+            is no X.
     """
 
     run: Timed
     settle: Call
     passes: int = 0
-    one_pass: Callable[[float], Timed] | None = None
+    reads: Callable[[int], Timed] | None = None
 
 
 def clocked(call: Call, synchronize: Call = lambda: None) -> Timed:
@@ -86,16 +89,18 @@ def own_unit(cell: Mapping[str, str]) -> Unit:
     """A cell of a file of cells: `cells()` there maps names to functions that set up a call."""
     found = load_cells(cell["file"])
     if cell["problem"] not in found:
-        raise NotTimed("unavailable", f"{cell['file']} has no cell {cell['problem']!r}")
+        raise NotTimed("gone", f"{cell['file']} has no cell {cell['problem']!r}")
     call = found[cell["problem"]]()
+    call()
     return Unit(clocked(call), call)
 
 
+@lru_cache(maxsize=1)
 def load_cells(file: str) -> dict[str, Callable[[], Call]]:
     """What `cells()` returns in a file of this side's tree."""
     path = Path(os.environ["BENCH_TREE"]) / file
     if not path.is_file():
-        raise NotTimed("unavailable", f"there is no {file}")
+        raise NotTimed("gone", f"there is no {file}")
     spec = importlib.util.spec_from_file_location("cells_under_test", path)
     if spec is None or spec.loader is None:
         raise NotTimed("failed", f"{file} is not a Python file")
@@ -120,19 +125,45 @@ def suite_unit(cell: Mapping[str, str], passes: int | None) -> Unit:
     def call() -> Any:
         return objective.value_and_grad(w)
 
-    def one_pass(fraction: float) -> Timed:
-        from logreg_kernels import bind
+    def reads(rows: int) -> Timed:
+        from bench.track.planted import reads_of
 
-        rows = np.linspace(0, problem.n_samples - 1, max(2, round(fraction * problem.n_samples)))
-        X, y = problem.X[rows.astype(int)], problem.y[rows.astype(int)]
-        part = bind(place[0], X, y, l2=problem.l2, device=place[1], dtype=place[2])
-        return clocked(lambda: part.value_and_grad(w), part.synchronize)
+        return clocked(reads_of(problem.X, *place[1:])(rows), objective.synchronize)
 
     one_call = clocked(call, objective.synchronize)
     if not cell["optimizer"]:
-        return Unit(one_call, one_call, one_pass=one_pass)
+        return Unit(one_call, one_call, reads=reads)
     run, passes = run_of_passes(optimizer_runs(objective, cell["optimizer"]), passes)
-    return Unit(run, one_call, passes, one_pass)
+    return Unit(run, one_call, passes, reads)
+
+
+def check_modules() -> None:
+    """What is timed must be of this side's tree: an editable install leads to another checkout.
+
+    Raises:
+        NotTimed: a module came from there.
+    """
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None) or ""
+        elsewhere = file.startswith(other_checkouts()) and "site-packages" not in file
+        if elsewhere and file != __file__:
+            raise NotTimed(
+                "failed",
+                f"{name} was imported from {file}, which is not of the commit that is timed: put "
+                "it where the commit's files are, by --build 'pip install --no-deps --target . .'",
+            )
+
+
+@lru_cache(maxsize=1)
+def other_checkouts() -> tuple[str, ...]:
+    """Where else this repository is checked out, the user's own working tree among them."""
+    tree = os.path.realpath(os.environ["BENCH_TREE"])
+    done = subprocess.run(
+        ["git", "worktree", "list", "--porcelain"], cwd=tree, capture_output=True, text=True
+    )
+    lines = done.stdout.splitlines()
+    listed = [line.split(" ", 1)[1] for line in lines if line.startswith("worktree ")]
+    return tuple(f"{path}{os.sep}" for path in listed if os.path.realpath(path) != tree)
 
 
 @lru_cache(maxsize=1)
@@ -216,7 +247,10 @@ class OpenCell:
     def __init__(self, cell: Mapping[str, str], work: Mapping[str, int] | None, slow_down: float):
         known = dict(work or {})
         unit = own_unit(cell) if cell["file"] else suite_unit(cell, known.get("passes"))
+        check_modules()
         self._unit, self._extra = unit, list[Timed]()
+        settle_s = clocked(unit.settle)()
+        self._settle_s = _SETTLE_S if settle_s < _LONG_SETTLE_S else 0.0
         calls = known.get("calls") or self._calibrate()
         self.work = {"passes": unit.passes, "calls": calls}
         if slow_down:
@@ -224,15 +258,18 @@ class OpenCell:
 
     def block(self) -> float:
         """Mean seconds of a unit of work, over a block that nothing but the work is in."""
+        return sum(self._block()) / self.work["calls"]
+
+    def _block(self) -> tuple[float, float]:
+        """Seconds of the work, and of what is planted."""
         self._settle()
         gc.collect(1)
         gc.disable()
         try:
             seconds = sum(self._unit.run() for _ in range(self.work["calls"]))
-            seconds += sum(extra() for extra in self._extra)
+            return seconds, sum(extra() for extra in self._extra)
         finally:
             gc.enable()
-        return seconds / self.work["calls"]
 
     def _calibrate(self) -> int:
         calls = 1
@@ -244,26 +281,23 @@ class OpenCell:
         return min(calls, _MOST_CALLS)
 
     def _settle(self) -> None:
-        end = time.perf_counter() + _SETTLE_S
-        self._unit.settle()
+        end = time.perf_counter() + self._settle_s
         while time.perf_counter() < end:
             self._unit.settle()
 
     def _plant(self, slow_down: float) -> None:
-        """Append real passes over X to each block, as many as take `slow_down` of its time.
+        """Append reads of X to each block, of as many rows as take `slow_down` of its time."""
+        from bench.track.planted import tune
 
-        Whole passes where one takes less than that; else one pass over a fraction of the rows.
-        """
-        if self._unit.one_pass is None:
-            raise NotTimed("unavailable", "there is no X to pass over once more")
-        whole = self._unit.one_pass(1.0)
-        block_s = min(self.block() * self.work["calls"] for _ in range(5))
-        pass_s = min(whole() for _ in range(20))
-        passes = slow_down * block_s / pass_s
-        part = self._unit.one_pass(passes / math.ceil(passes)) if passes < 20 else whole
-        for _ in range(5):
-            part()
-        self._extra = [part] * math.ceil(passes)
+        reads = self._unit.reads
+        if reads is None:
+            raise NotTimed("unavailable", "there is no X to read once more")
+
+        def block_s(rows: int) -> tuple[float, float]:
+            self._extra = [reads(rows)]
+            return self._block()
+
+        self._extra = [reads(tune(block_s, slow_down, rows=100))]
 
 
 def answer(request: Mapping[str, Any], opened: list[OpenCell]) -> dict[str, Any]:
@@ -288,12 +322,16 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for name in modules:
-        with contextlib.suppress(ImportError):  # an older tree may have other modules
+        # An older tree may have other modules; what fails fails again where a cell needs it, and
+        # is that cell's result.
+        with contextlib.suppress(Exception):
             importlib.import_module(name)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
     if cpus:  # from here on: to load code, both sides may use all there are
-        os.sched_setaffinity(0, {int(cpu) for cpu in cpus.split(",")})
+        for task in Path("/proc/self/task").iterdir():  # threads that importing started, too
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(task.name), {int(cpu) for cpu in cpus.split(",")})
     opened: list[OpenCell] = []
     for line in sys.stdin:
         try:

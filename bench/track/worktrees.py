@@ -95,7 +95,8 @@ def merge_base(root: Path, head: str) -> str:
         except InputError:
             continue
     raise InputError(
-        f"no main branch is here ({', '.join(_MAIN)}): say what to compare with by --base REF"
+        f"no main branch is here ({', '.join(_MAIN)}), or it shares no commit with {start} (CI: a "
+        "checkout of one commit alone): fetch the whole history, or name a base with --base REF"
     )
 
 

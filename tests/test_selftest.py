@@ -1,0 +1,89 @@
+"""What `compare --self-test` plants, and what it says of itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.comparisons import FAILED, Cell, CellResult
+from bench.track.planted import reads_of, tune
+from bench.track.selftest import _asked, _row
+
+
+@given(
+    share=st.floats(0.01, 0.5),
+    work_s=st.floats(1e-3, 1.0),
+    row_s=st.floats(1e-9, 1e-6),
+    call_s=st.floats(0.0, 1e-6),
+)
+def test_reads_are_tuned_to_the_share_of_a_clock_that_is_known(
+    share: float, work_s: float, row_s: float, call_s: float
+) -> None:
+    noise = np.random.default_rng(0)
+
+    def block_s(rows: int) -> tuple[float, float]:
+        return work_s, (call_s + rows * row_s) * noise.uniform(0.99, 1.01)
+
+    rows = tune(block_s, share, rows=100)
+    assert (call_s + rows * row_s) / work_s == pytest.approx(share, rel=0.03, abs=row_s / work_s)
+
+
+class CountedRows(np.ndarray):
+    """An array that notes how many of its rows products read."""
+
+    read: list[int]
+
+    def __matmul__(self, other: object) -> object:
+        CountedRows.read.append(len(self))
+        return np.asarray(self) @ other
+
+
+@given(rows=st.integers(1, 1000), n=st.integers(1, 60), sparse=st.booleans())
+@settings(deadline=None)
+def test_as_many_rows_are_read_as_asked(rows: int, n: int, sparse: bool) -> None:
+    X = np.ones((n, 3)).view(CountedRows)
+    CountedRows.read = []
+    if sparse:
+        reads_of(scipy.sparse.csr_array(X), "cpu", "float64")(rows)()
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("logreg_kernels.validation.check_matrix", lambda X, dtype: X)
+        reads_of(X, "cpu", "float64")(rows)()
+    assert max(CountedRows.read) <= n
+    assert abs(sum(CountedRows.read) - rows) <= len(CountedRows.read) / 2
+
+
+def _found(**verdicts: int) -> list[CellResult]:
+    return [
+        CellResult(Cell("p"), verdict, None if verdict == FAILED else 1.0)
+        for verdict, count in verdicts.items()
+        for _ in range(count)
+    ]
+
+
+def _frame(same: dict[str, int], *planted: dict[str, int]) -> pd.DataFrame:
+    rows = [_row(0.0, _found(**same), 1.0)]
+    rows += [_row(0.05 * k, _found(**found), 1.0) for k, found in enumerate(planted, start=1)]
+    return pd.DataFrame(rows)
+
+
+def test_a_failed_cell_of_the_same_commit_is_an_alarm_and_of_a_slow_one_no_detection() -> None:
+    asked = _asked(_frame({"SAME": 97, "FAILED": 3}, {"FAILED": 100}), [0.8], load=False)
+    assert not any(met for what, met in asked.items() if "decided" not in what)
+
+
+def test_a_test_that_decides_nothing_is_not_met() -> None:
+    asked = _asked(_frame({"INCONCLUSIVE": 60, "SAME": 40}), [], load=True)
+    assert list(asked.values()) == [True, False]
+
+
+def test_rates_are_held_against_what_is_asked() -> None:
+    good = _frame({"SAME": 198, "SLOWER": 2}, {"SLOWER": 8, "SAME": 2}, {"SLOWER": 10})
+    assert all(_asked(good, [0.8, 0.95], load=False).values())
+    bad = _frame({"SAME": 197, "SLOWER": 3}, {"SLOWER": 7, "SAME": 3}, {"SLOWER": 10})
+    assert list(_asked(bad, [0.8, 0.95], load=False).values()) == [False, True, False, True]
+    assert all(_asked(bad[:1], [], load=True).values())
