@@ -131,8 +131,8 @@ def describe_sides(comparison: Comparison) -> str:
         how = f"two saved sets, which did not take turns, {_runs(comparison)}"
         confidence = (
             f"intervals are made for {comparison.confidence:.0%} confidence over all cells, but "
-            "hold only if most cells are unchanged, and the machine's drift from run to run is "
-            "much alike for all: that can't be checked here"
+            "hold only if most cells are unchanged and drift alike from one run to another, which "
+            "can't be checked here"
         )
     measured = any(cell.ratio is not None for cell in comparison.cells)
     lines = [*sides, f"{how}; {confidence}" if measured else how, describe(comparison.environment)]

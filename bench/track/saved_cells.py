@@ -134,7 +134,7 @@ def _other_settings(base: Record, head: Record, any_machine: bool) -> str:
     if "l2" in names and "size" not in names:
         names.remove("data")  # its fingerprint covers the penalty
     return "; ".join(
-        f"other {name}: {_words(ours[name])} in base, {_words(theirs[name])} in head"
+        f"other {name}: {_words(ours[name])} (base) and {_words(theirs[name])} (head)"
         for name in names
     )
 
@@ -153,7 +153,9 @@ def _settings(record: Record, any_machine: bool) -> dict[str, Any]:
     if record.kind == "convergence":
         found["budget"] = (record.score.get("budget_passes"), record.score.get("budget_s"))
     if record.kind == "kernel" and record.samples.get("seconds_per_call"):
-        found["kernels timed in turns"] = record.score.get("timed_beside")
+        # In each round they take turns in an order by chance, so the order here means nothing.
+        together = str(record.score.get("timed_beside")).split(", ")
+        found["kernels timed in turns"] = ", ".join(sorted(together))
         found["timer"] = "pytest-benchmark" if record.suite == _PYTEST else "bench"
     if record.kind == "convergence" and record.samples:
         found["sampling"] = record.sampling
