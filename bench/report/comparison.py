@@ -6,7 +6,7 @@ import io
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import geometric_mean, median
 from typing import Any
@@ -94,14 +94,18 @@ def readable(results: Iterable[CellResult]) -> pd.DataFrame:
 
     For a Markdown table: each field is one line, in which a bar does not end the column.
     """
+    return _readable(results, str)
+
+
+def _readable(results: Iterable[CellResult], as_text: Callable[[str], str]) -> pd.DataFrame:
     rows = [
         {
             "verdict": result.verdict,
-            "cell": _in_a_table(str(result.cell)),
+            "cell": _in_a_table(as_text(str(result.cell))),
             "head / base": _ratio(result),
             "base": _seconds(result, result.base_s),
             "head": _seconds(result, result.head_s),
-            "reason": _in_a_table(result.reason),
+            "reason": _in_a_table(as_text(result.reason)),
         }
         for result in _sorted(results)
     ]
@@ -233,7 +237,7 @@ def _side(side: Side) -> str:
 
 
 def _markdown_table(results: Iterable[CellResult]) -> str:
-    frame: Any = readable(results).map(_as_text)
+    frame: Any = _readable(results, _as_text)
     return str(frame.to_markdown(index=False, disable_numparse=True))
 
 
@@ -243,7 +247,7 @@ def _in_a_table(words: str) -> str:
 
 def _as_text(words: str) -> str:
     """Names and errors as they are, where Markdown would take them for emphasis, code or a tag."""
-    return re.sub(r"[*`<\[]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\\g<0>", words)
+    return re.sub(r"[\\*`<&~\[]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\\g<0>", words)
 
 
 def _single_runs(comparison: Comparison) -> bool:
