@@ -1,4 +1,4 @@
-"""What a comparison of two commits measured, kept as one JSON file."""
+"""What a comparison of two commits, or of two saved sets, found: kept as one JSON file."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ class CellResult:
         verdict: see `bench.score.verdicts`, or one of those above.
         ratio, low, high: head's time over base's, and its interval over all cells together; None
             where there is none.
-        base_s, head_s: median seconds of each session; of saved results, all samples.
+        base_s, head_s: median seconds of each session; of saved results, the middle of each run.
         log_ratios: one for each session; none for saved results.
         work: "passes" of a run (0: not a run) and "calls" a block.
-        reason: why there is no ratio, in one line.
+        reason: why there is no ratio, or no interval, in one line.
     """
 
     cell: Cell

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.score.verdicts import LOOKS, Verdict, judge, judge_saved, session_log_ratio
+from bench.score.verdicts import (
+    LOOKS,
+    Verdict,
+    judge,
+    judge_saved,
+    run_middle_s,
+    session_log_ratio,
+)
 
 SIGMA = 0.02  # of a session's log ratio, as on a quiet two-core machine
 
@@ -130,17 +137,22 @@ def test_blocks_of_another_shape_are_refused(base: np.ndarray, head: np.ndarray)
         session_log_ratio(base, head)
 
 
-def saved_sets(shift: np.ndarray, seed: int = 0) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def saved_sets(
+    shift: np.ndarray, seed: int = 0, runs: int = 1, samples: int = 20
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Seconds of each cell, of shape (runs, samples); a sample scatters by 1%."""
     rng = np.random.default_rng(seed)
-    base = [np.exp(0.01 * rng.standard_normal(20)) for _ in shift]
-    head = [np.exp(s + 0.01 * rng.standard_normal(20)) for s in shift]
+    shape = (runs, samples)
+    base = [np.exp(0.01 * rng.standard_normal(shape)) for _ in shift]
+    head = [np.exp(s + 0.01 * rng.standard_normal(shape)) for s in shift]
     return base, head
 
 
 def test_what_all_saved_cells_share_is_nobody_s_slow_down() -> None:
-    base, head = saved_sets(np.full(12, math.log(1.6)))
-    verdicts = [j.verdict for j in judge_saved(base, head, threshold=0.05)]
-    assert set(verdicts) == {Verdict.INCONCLUSIVE}
+    for runs in (1, 5):
+        base, head = saved_sets(np.full(12, math.log(1.6)), runs=runs)
+        verdicts = [j.verdict for j in judge_saved(base, head, threshold=0.05)]
+        assert set(verdicts) == {Verdict.INCONCLUSIVE}
 
 
 def test_a_saved_cell_that_stands_out_is_slower() -> None:
@@ -152,5 +164,79 @@ def test_a_saved_cell_that_stands_out_is_slower() -> None:
 
 
 def test_one_saved_sample_says_nothing() -> None:
-    judged = judge_saved([[1.0], [1.0]], [[5.0], [1.0]], threshold=0.05)
-    assert [j.verdict for j in judged] == [Verdict.INCONCLUSIVE] * 2
+    ones = [[[1.0, 1.001] * 5]] * 6
+    judged = judge_saved([[[1.0]], *ones], [[[5.0]], *ones], threshold=0.05)
+    assert judged[0].verdict == Verdict.INCONCLUSIVE
+    assert (judged[0].low, judged[0].high) == (0.0, math.inf)
+    assert judged[1].verdict == Verdict.SAME
+
+
+@pytest.mark.parametrize("cells", [1, 2])
+def test_the_machine_s_drift_can_t_be_told_from_so_few_cells(cells: int) -> None:
+    judged = judge_saved(*saved_sets(np.full(cells, 3.0), runs=10), threshold=0.05)
+    assert {j.high for j in judged} == {math.inf}
+
+
+def test_the_interval_of_saved_runs_is_welch_s_where_cells_did_not_drift() -> None:
+    from scipy.stats import ttest_ind
+
+    rng = np.random.default_rng(4)
+    base, head = np.exp(rng.normal(size=(2, 5)) / 50), np.exp(rng.normal(size=(3, 1)) / 20)
+    still = [[[1.0, 1.0]]] * 4  # no drift at all
+    judged = judge_saved([base, *still], [head, *still], threshold=0.05, confidence=0.9)
+    middles = [np.log([run_middle_s(run) for run in side]) for side in (base, head)]
+    welch = ttest_ind(middles[1], middles[0], equal_var=False).confidence_interval(1 - 0.1 / 5)
+    assert math.log(judged[0].low) == pytest.approx(welch.low)
+    assert math.log(judged[0].high) == pytest.approx(welch.high)
+
+
+def test_the_interval_of_single_saved_runs_is_yuen_s_where_cells_did_not_drift() -> None:
+    from scipy.stats import ttest_ind
+
+    rng = np.random.default_rng(5)
+    base, head = np.exp(rng.normal(size=20) / 50), np.exp(rng.normal(size=9) / 20)
+    still = [[[1.0, 1.0]]] * 4
+    judged = judge_saved([[base], *still], [[head], *still], threshold=0.05, confidence=0.9)
+    yuen = ttest_ind(np.log(head), np.log(base), equal_var=False, trim=0.25)
+    interval = yuen.confidence_interval(1 - 0.1 / 5)
+    assert math.log(judged[0].low) == pytest.approx(interval.low)
+    assert math.log(judged[0].high) == pytest.approx(interval.high)
+
+
+@pytest.mark.parametrize("samples", [2, 3, 20])
+@pytest.mark.parametrize("runs", [1, 3])
+@pytest.mark.parametrize("tails", ["normal", "heavy"])
+def test_false_alarms_of_saved_sets_are_rare(samples: int, runs: int, tails: str) -> None:
+    rng = np.random.default_rng(samples + runs)
+    families, cells, wrong = 60, 12, 0
+    for _ in range(families):
+        drift = rng.standard_normal(cells) if tails == "normal" else rng.standard_t(3, cells)
+        sides = [
+            shift[:, None, None]
+            + 0.02 * rng.standard_normal((cells, runs, 1))
+            + 0.02 * rng.standard_normal((cells, runs, samples))
+            for shift in (np.zeros(cells), 0.03 * drift)
+        ]
+        judged = judge_saved(*(list(np.exp(side)) for side in sides), threshold=0.05)
+        wrong += any(j.verdict in (Verdict.SLOWER, Verdict.FASTER) for j in judged)
+    assert wrong <= 7  # of 60; 5% are allowed, and 8 or more have a probability of 1%
+
+
+def test_more_runs_decide_what_one_can_t() -> None:
+    rng = np.random.default_rng(6)
+    shift = np.append(np.zeros(15), math.log(1.08))
+    found = []
+    for runs in (1, 8):
+        base, head = (
+            list(np.exp(s[:, None, None] + 0.008 * rng.standard_normal((16, runs, 1))))
+            for s in (0 * shift, shift)
+        )
+        base, head = ([run * np.ones((1, 6)) for run in side] for side in (base, head))
+        found.append([j.verdict for j in judge_saved(base, head, threshold=0.05)])
+    assert found[0][-1] == Verdict.INCONCLUSIVE
+    assert found[1][-1] == Verdict.SLOWER
+    assert found[1].count(Verdict.SAME) > 10
+
+
+def test_an_interruption_does_not_move_a_saved_run() -> None:
+    assert run_middle_s([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 90.0, 1.0]) == pytest.approx(1)

@@ -1,17 +1,18 @@
-"""A comparison for people: one sentence, a table, Markdown for a job's summary, and a plot."""
+"""A comparison for people: one sentence, a table, and Markdown for a job's summary."""
 
 from __future__ import annotations
 
 import io
 import math
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from statistics import geometric_mean, median
 from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.figure import Figure
 
 from bench.comparisons import (
     FAILED,
@@ -23,21 +24,21 @@ from bench.comparisons import (
     as_json,
 )
 from bench.report import text
-from bench.report.plot_style import plain, plot_style
+from bench.report.plots_comparison import plot
 from bench.report.write import describe, write_table, write_whole
+from bench.score.verdicts import LOOKS
 
 _ORDER = (FAILED, "SLOWER", "FASTER", "INCONCLUSIVE", NEW, NOT_TIMED, "SAME")
-_COLOURS = {"SLOWER": "#D55E00", "FASTER": "#009E73", "SAME": "#56B4E9", "INCONCLUSIVE": "#8C8C8C"}
 
 
 def headline(comparison: Comparison) -> str:
-    """The answer in one sentence: what fails, or that nothing does."""
+    """The answer in a sentence: what fails, or that nothing does; and whether runs are single."""
     counted = Counter(cell.verdict for cell in comparison.cells)
     total = len(comparison.cells)
     worst = _sorted(comparison.regressions)
     if not worst:
-        measured = sum(cell.ratio is not None for cell in comparison.cells)
-        found = "No slow-down found" if measured else "Nothing was decided"
+        decided = counted["SAME"] + counted["FASTER"]
+        found = "No slow-down found" if decided else "Nothing was decided"
         start = f"{found}: none of {_cells(total)} is SLOWER"
     else:
         bad = [f"{counted[name]} {name}" for name in (FAILED, "SLOWER") if counted[name]]
@@ -46,14 +47,20 @@ def headline(comparison: Comparison) -> str:
         f"{counted[name]} {words}"
         for name, words in (
             ("FASTER", "FASTER"),
-            ("SAME", f"the same within {_percent(comparison.threshold)}"),
+            ("SAME", f"the same within {text.percent(comparison.threshold)}"),
             ("INCONCLUSIVE", "inconclusive"),
             (NEW, "new"),
             (NOT_TIMED, "not timed"),
         )
         if counted[name]
     ]
-    return f"{start}; {text.listing(rest)}." if rest else f"{start}."
+    sentence = f"{start}; {text.listing(rest)}." if rest else f"{start}."
+    return f"{sentence} {_ONE_RUN}" if _single_runs(comparison) else sentence
+
+
+_ONE_RUN = (
+    "Saved sets of one run a side: how much two runs of the same code differ wasn't measured."
+)
 
 
 def table(comparison: Comparison) -> pd.DataFrame:
@@ -71,8 +78,8 @@ def table(comparison: Comparison) -> pd.DataFrame:
                 "ratio": result.ratio,
                 "low": result.low,
                 "high": result.high,
-                "base_s": _median(result.base_s),
-                "head_s": _median(result.head_s),
+                "base_s": _middle_s(result, result.base_s),
+                "head_s": _middle_s(result, result.head_s),
                 "sessions": len(result.log_ratios),
                 "passes": result.work.get("passes"),
                 "reason": result.reason,
@@ -83,21 +90,28 @@ def table(comparison: Comparison) -> pd.DataFrame:
 
 
 def readable(results: Iterable[CellResult]) -> pd.DataFrame:
-    """The same for people: what fails first, times in units that fit, ratios with intervals."""
-    return pd.DataFrame(
-        [
-            {
-                "verdict": result.verdict,
-                "cell": str(result.cell),
-                "head / base": _ratio(result),
-                "base": _seconds(result.base_s),
-                "head": _seconds(result.head_s),
-                "": result.reason,
-            }
-            for result in _sorted(results)
-        ],
-        columns=["verdict", "cell", "head / base", "base", "head", ""],
-    )
+    """The same for people: what fails first, times in units that fit, ratios with intervals.
+
+    For a Markdown table: each field is one line, in which a bar does not end the column.
+    """
+    return _readable(results, str)
+
+
+def _readable(results: Iterable[CellResult], as_text: Callable[[str], str]) -> pd.DataFrame:
+    rows = [
+        {
+            "verdict": result.verdict,
+            "cell": _in_a_table(as_text(str(result.cell))),
+            "head / base": _ratio(result),
+            "base": _seconds(result, result.base_s),
+            "head": _seconds(result, result.head_s),
+            "reason": _in_a_table(as_text(result.reason)),
+        }
+        for result in _sorted(results)
+    ]
+    columns = ["verdict", "cell", "head / base", "base", "head"]
+    reasons = ["reason"] if any(row["reason"] for row in rows) else []
+    return pd.DataFrame(rows, columns=[*columns, *reasons])
 
 
 def notable(comparison: Comparison) -> list[CellResult]:
@@ -112,38 +126,59 @@ def describe_sides(comparison: Comparison) -> str:
         for role, side in (("base", comparison.base), ("head", comparison.head))
     ]
     if comparison.paired:
+        sessions = "1 session" if comparison.sessions == 1 else f"{comparison.sessions} sessions"
         how = (
-            f"{comparison.sessions} sessions of two new processes in {comparison.seconds:.0f} s, "
-            "base and head in turns"
+            f"{sessions} of two new processes in {comparison.seconds:.0f} s, base and head in turns"
         )
+        confidence = f"all intervals together hold with {comparison.confidence:.0%} confidence"
     else:
-        how = "two saved sets, which did not take turns"
-    confidence = f"all intervals together hold with {comparison.confidence:.0%} confidence"
-    lines = [*sides, f"{how}; {confidence}", describe(comparison.environment)]
-    return "\n".join([*lines, *(f"note: {note}" for note in comparison.notes)])
+        how = f"two saved sets, which did not take turns, {_runs(comparison)}"
+        confidence = (
+            f"intervals are made for {comparison.confidence:.0%} confidence over all cells, but "
+            "hold only if most cells are unchanged and drift alike from one run to another, which "
+            "can't be checked here"
+        )
+    measured = any(cell.ratio is not None for cell in comparison.cells)
+    lines = [*sides, f"{how}; {confidence}" if measured else how, describe(comparison.environment)]
+    notes = [*comparison.notes, *filter(None, [_what_helps(comparison)])]
+    return "\n".join([*lines, *(f"note: {note}" for note in notes)])
+
+
+def _what_helps(comparison: Comparison) -> str:
+    """What would decide the cells that are not decided."""
+    count = sum(cell.verdict == "INCONCLUSIVE" for cell in comparison.cells)
+    if not count:
+        return ""
+    cells = f"{_cells(count)} INCONCLUSIVE"
+    noise = "a quieter machine, cells that do more work a call, or a larger --threshold"
+    if not comparison.paired:
+        return f"{cells}: more runs in both folders help, or {noise}"
+    if comparison.sessions >= LOOKS[-1]:
+        return f"{cells} after {LOOKS[-1]} sessions, the most there are: {noise} helps, not time"
+    return f"{cells}: more --minutes help, or fewer cells, {noise}"
 
 
 def markdown(comparison: Comparison) -> str:
     """A section for a CI job's summary: the sentence, what is notable, and the rest folded."""
     few, every = notable(comparison), list(comparison.cells)
     parts = [
-        f"## Compare: {headline(comparison)}",
-        describe_sides(comparison).replace("\n", "  \n"),
+        f"## Compare: {_as_text(headline(comparison))}",
+        _as_text(describe_sides(comparison)).replace("\n", "  \n"),
     ]
     if few:
         parts.append(_markdown_table(few))
-    parts.append(
-        f"<details><summary>All {_cells(len(every))}</summary>\n\n{_markdown_table(every)}\n\n"
-        "</details>"
-    )
-    parts.append(_HOW_TO_READ.format(percent=_percent(comparison.threshold)))
+    if len(few) < len(every):
+        parts.append(
+            f"<details><summary>All {_cells(len(every))}</summary>\n\n"
+            f"{_markdown_table(every)}\n\n</details>"
+        )
+    parts.append(_HOW_TO_READ.format(percent=text.percent(comparison.threshold)))
     return "\n\n".join(parts) + "\n"
 
 
 _HOW_TO_READ = (
     "head / base is the ratio of times with its interval: 1.10x is 10% slower. SAME: the interval "
-    "is within {percent} of 1. SLOWER: it is above 1, and the ratio is nearer to the threshold "
-    "than to 1. INCONCLUSIVE: neither could be told in the time given."
+    "is within {percent} of 1. SLOWER: it is above 1, and the ratio XX"
 )
 
 
@@ -161,53 +196,6 @@ def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
     return written
 
 
-def plot(comparison: Comparison) -> Figure:
-    """Each cell's ratio with its interval, the worst on top; the band is what counts as the same.
-
-    The axis is logarithmic: twice as slow and twice as fast are as far from 1.
-    """
-    cells = [cell for cell in comparison.cells if cell.ratio is not None]
-    cells.sort(key=lambda cell: cell.ratio or 0.0)
-    limit = 1 + comparison.threshold
-    widest = max([limit**2, *(_within(cell) for cell in cells)])
-    with plot_style():
-        figure, panel = plt.subplots(figsize=(9.5, 1.6 + 0.17 * len(cells)))
-        panel.axvspan(1 / limit, limit, color="#56B4E9", alpha=0.15, lw=0)
-        panel.axvline(1, color="black", lw=0.8)
-        for at, cell in enumerate(cells):
-            colour = _COLOURS[cell.verdict]
-            low = max(cell.low or 0.0, 1 / widest**1.05)
-            high = min(math.inf if cell.high is None else cell.high, widest**1.05)
-            panel.plot([low, high], [at, at], color=colour, lw=1.4)
-            panel.plot(cell.ratio or 0.0, at, "o", color=colour, ms=4)
-        panel.set_yticks(range(len(cells)), [plain(str(c.cell)) for c in cells], fontsize=7)
-        panel.set_xscale("log")
-        panel.set_xlim(1 / widest**1.05, widest**1.05)
-        ticks = [t for t in _TICKS if 1 / widest <= t <= widest]
-        panel.set_xticks(ticks, [f"{t:g}x" for t in ticks])
-        panel.minorticks_off()
-        panel.set_ylim(-0.8, len(cells) - 0.2)
-        panel.grid(visible=False, axis="y")
-        for name, colour in _COLOURS.items():
-            if any(cell.verdict == name for cell in cells):
-                panel.plot([], [], "o-", color=colour, label=name)
-        figure.legend(loc="outside upper right", ncols=4, frameon=False, fontsize=8.5)
-        panel.set_xlabel(
-            "time of head / time of base: slower to the right\n"
-            f"(the band: the same within {_percent(comparison.threshold)})"
-        )
-    return figure
-
-
-_TICKS = (0.25, 0.5, 0.67, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.25, 1.5, 2.0, 4.0)
-
-
-def _within(cell: CellResult) -> float:
-    """How far from 1 its ratio is, and its interval where that is not far wider: for the axis."""
-    ratio = max(cell.ratio or 1.0, 1 / (cell.ratio or 1.0))
-    return min(max(cell.high or ratio, 1 / (cell.low or 1 / ratio)), ratio * 1.25)
-
-
 def _sorted(results: Iterable[CellResult]) -> list[CellResult]:
     return sorted(results, key=lambda r: (_ORDER.index(r.verdict), -(r.ratio or 0.0)))
 
@@ -223,17 +211,22 @@ def _ratio(result: CellResult) -> str:
     if result.ratio is None or not math.isfinite(result.ratio):
         return "-"
     high = math.inf if result.high is None else result.high
+    if math.isinf(high) and not result.low:
+        return f"{result.ratio:.2f}x, no interval"
     end = f"{high:.2f}" if high < 1e3 else "beyond"
     return f"{result.ratio:.2f}x [{result.low or 0.0:.2f}-{end}]"
 
 
-def _seconds(samples: Sequence[float]) -> str:
-    middle = _median(samples)
+def _seconds(result: CellResult, samples: Sequence[float]) -> str:
+    middle = _middle_s(result, samples)
     return "-" if middle is None else text.seconds(middle)
 
 
-def _median(samples: Sequence[float]) -> float | None:
-    return float(pd.Series(samples, dtype=float).median()) if samples else None
+def _middle_s(result: CellResult, samples: Sequence[float]) -> float | None:
+    """Median of the sessions; of saved runs the geometric mean, whose quotient the ratio is."""
+    if not samples:
+        return None
+    return median(samples) if result.log_ratios else geometric_mean(samples)
 
 
 def _side(side: Side) -> str:
@@ -244,12 +237,40 @@ def _side(side: Side) -> str:
 
 
 def _markdown_table(results: Iterable[CellResult]) -> str:
-    frame: Any = readable(results)
+    frame: Any = _readable(results, _as_text)
     return str(frame.to_markdown(index=False, disable_numparse=True))
 
 
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.3g}%"
+def _in_a_table(words: str) -> str:
+    return " ".join(words.split()).replace("|", "\\|")
+
+
+def _as_text(words: str) -> str:
+    """Names and errors as they are, where Markdown would take them for emphasis, code or a tag."""
+    return re.sub(r"[\\*`<&~\[]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\\g<0>", words)
+
+
+def _single_runs(comparison: Comparison) -> bool:
+    """Whether any ratio of saved sets is of a single run on a side."""
+    return not comparison.paired and any(
+        min(len(cell.base_s), len(cell.head_s)) == 1
+        for cell in comparison.cells
+        if cell.ratio is not None
+    )
+
+
+def _runs(comparison: Comparison) -> str:
+    """How many runs of a cell there are: "1 run of base and 2 to 3 of head"."""
+    timed = [cell for cell in comparison.cells if cell.ratio is not None]
+    words = []
+    for role, counts in (
+        ("base", {len(cell.base_s) for cell in timed}),
+        ("head", {len(cell.head_s) for cell in timed}),
+    ):
+        few, many = min(counts, default=0), max(counts, default=0)
+        number = str(few) if few == many else f"{few} to {many}"
+        words.append(f"{number} {'run' if many == 1 else 'runs'} of {role}")
+    return text.listing(words)
 
 
 def _cells(count: int) -> str:

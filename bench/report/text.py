@@ -35,6 +35,11 @@ def gap(value: float | None) -> str:
     return "-" if value is None or not math.isfinite(value) else f"{value:.1e}"
 
 
+def percent(fraction: float) -> str:
+    """Up to three significant digits: 0.05 -> "5%"."""
+    return f"{100 * fraction:.3g}%"
+
+
 def listing(names: Sequence[str]) -> str:
     """ "a", "a and b", "a, b and c"."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
