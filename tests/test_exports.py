@@ -361,4 +361,5 @@ def test_no_records_and_options_that_need_an_export(tmp_path: Path) -> None:
     assert str(done.exception).startswith("no records in ")
     for options in (["--commit", "cccc"], ["--output", "x"]):
         done = export("--results", tmp_path, *options)
-        assert "--commit and --output are for an export" in str(done.exception)
+        says = f"{options[0]} does nothing without an export, such as --export csv: leave it out"
+        assert str(done.exception) == says
