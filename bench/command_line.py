@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
@@ -40,14 +41,16 @@ def main(command: click.Command, name: str) -> NoReturn:
         code = command.main(prog_name=name, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except (click.exceptions.Abort, KeyboardInterrupt) as interrupted:
-        _fail(f"interrupted; {interrupted or 'the same command starts anew'}", 130)
+        _fail(f"interrupted; {str(interrupted) or 'the same command starts anew'}", 130)
     except click.exceptions.NoArgsIsHelpError as error:
         asked = error.ctx.command_path if error.ctx else name
         _fail(f"no command given (see {asked} --help)", EXIT_BAD_INPUT)
     except click.ClickException as error:
         where = getattr(error, "ctx", None)
         asked = f"{where.command_path} --help" if where else f"{name} --help"
-        _fail(f"{error.format_message()} (see {asked})", EXIT_BAD_INPUT)
+        _fail(
+            f"{error.format_message().rstrip('.')}{_variable(error)} (see {asked})", EXIT_BAD_INPUT
+        )
     except InputError as error:
         _fail(str(error), EXIT_BAD_INPUT)
     except OSError as error:
@@ -106,6 +109,15 @@ def _print_tenths() -> OnProgress:
             click.echo(f"{counted}: {progress.cell}", err=True)
 
     return show
+
+
+def _variable(error: click.ClickException) -> str:
+    """Where a bad value comes from that nobody has typed."""
+    parameter, context = getattr(error, "param", None), getattr(error, "ctx", None)
+    if parameter is None or context is None or parameter.name is None:
+        return ""
+    source = context.get_parameter_source(parameter.name)
+    return f", set by {parameter.envvar}" if source is ParameterSource.ENVIRONMENT else ""
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
@@ -160,9 +161,13 @@ def _self_test(
 ) -> int:
     from bench.track.selftest import self_test
 
+    kept, begun = folder / "compare_selftest.csv", time.time()
+
     def words() -> str:
-        kept = folder / "compare_selftest.csv"
-        return f"comparisons that ended are in {kept}; the same command starts anew"
+        # It is written after each comparison; an earlier self-test's may lie there.
+        any_ended = kept.exists() and kept.stat().st_mtime >= begun
+        ended = f"comparisons that ended are in {kept}" if any_ended else "no comparison has ended"
+        return f"{ended}; the same command starts anew"
 
     with if_interrupted(words), progress_bar() as show:
         tested = self_test(selection.chosen_suite(), plan, repeats, load, folder, show)
@@ -192,7 +197,11 @@ def _compare_commits(
         sessions = so_far.sessions
 
     def words() -> str:
-        kept = f"sessions in {_samples(folder)}: {sessions}" if sessions else "no session has ended"
+        kept = (
+            f"sessions kept in {_samples(folder)}: {sessions}"
+            if sessions
+            else "no session has ended"
+        )
         return f"{kept}; the same command starts anew"
 
     with if_interrupted(words), progress_bar() as show:
