@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from bench.command_line import EXIT_FAILED, Selection, cell_options, main, progress_bar
+from bench.command_line import (
+    EXIT_FAILED,
+    cells_are_kept,
+    if_interrupted,
+    main,
+    progress_bar,
+)
+from bench.command_options import Selection, cell_options
 from bench.compare import compare
 from bench.counters import counters
 from bench.history import history
@@ -63,7 +70,7 @@ def run(
             seconds=seconds or chosen.budget.seconds,
         )
         chosen = replace(chosen, name="custom", budget=budget)
-    with progress_bar() as show:
+    with if_interrupted(cells_are_kept), progress_bar() as show:
         results = run_suite(chosen, folder, rerun=rerun, on_progress=show)
     times = times_to_target(results)
     if len(times):

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from bench.command_line import (
-    EXIT_FAILED,
-    EXIT_OTHER_MACHINE,
+from bench.command_line import EXIT_FAILED, EXIT_OTHER_MACHINE, if_interrupted, progress_bar
+from bench.command_options import (
+    CELL_OPTIONS,
     Selection,
+    append_summary,
     cell_options,
-    progress_bar,
+    refuse_given,
+    summary_option,
 )
 from bench.errors import InputError
+
+if TYPE_CHECKING:
+    from bench.comparisons import Comparison
+    from bench.track.sampling import Plan
 
 
 @click.command(
@@ -23,7 +32,8 @@ from bench.errors import InputError
 Examples:
   python -m bench compare
   python -m bench compare --base main --head HEAD -p digits -k fused-cpu
-  python -m bench compare --base v1.0 --cells benchmarks/cells.py --build "pip install -t . ."
+  python -m bench compare --base v1.0 --cells benchmarks/cells.py --build \\
+      "python setup.py build_ext --inplace"
   python -m bench compare --base old-results --head results
   python -m bench compare --self-test
 
@@ -33,7 +43,7 @@ another machine. docs/ci.md says what the verdicts mean and how CI uses them.
 )
 @click.option("--base", help="A commit, or a results folder. [default: where head left main]")
 @click.option("--head", help="A commit, or a results folder. [default: the working tree]")
-@cell_options(runs=False)
+@cell_options(runs=False, holds="comparison.json, tables and plots")
 @click.option("--cells", "file", help="A Python file of your own cells, in the repository.")
 @click.option("--build", help="A shell command to run in each worktree first.")
 @click.option(
@@ -57,11 +67,7 @@ another machine. docs/ci.md says what the verdicts mean and how CI uses them.
     show_default=True,
     help="Of each library, pinned to as many processors.",
 )
-@click.option(
-    "--summary",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Append Markdown to this file: $GITHUB_STEP_SUMMARY.",
-)
+@summary_option
 @click.option("--all", "every", is_flag=True, help="Print also the cells that are the same.")
 @click.option("--other-machine", is_flag=True, help="Compare saved results of two machines.")
 @click.option("--self-test", is_flag=True, help="Measure false alarms and detection.")
@@ -101,27 +107,24 @@ def compare(
     Both are checked out into worktrees of their own; processes of both take turns on the same
     processor, session by session, until each cell is decided or the time is spent.
     """
-    from bench.comparisons import NEW, NOT_TIMED
-    from bench.report.comparison import markdown, write_comparison
-    from bench.track.cells import suite_cells
-    from bench.track.compare import Commits, compare_commits
     from bench.track.sampling import Plan
     from bench.track.saved import OtherMachine, compare_saved, is_saved
-    from bench.track.selftest import self_test as run_self_test
-    from bench.track.worktrees import WORKING_TREE
 
-    plan = Plan(threshold=threshold, minutes=minutes, threads=threads)
     if self_test:
-        with progress_bar() as show:
-            tested = run_self_test(selection.chosen_suite(), plan, repeats, load, folder, show)
-        click.echo(tested.words)
-        return 0 if tested.passed else EXIT_FAILED
-    if is_saved(base) or is_saved(head):
-        if not (is_saved(base) and is_saved(head)):
-            raise InputError(
-                "one side is a results folder and the other is not: name two folders, or two "
-                "commits"
-            )
+        mode = _Mode.SELF_TEST
+    elif is_saved(base) and is_saved(head):
+        mode = _Mode.SAVED
+    elif is_saved(base) or is_saved(head):
+        raise InputError(
+            "one side is a results folder and the other is not: name two folders, or two commits"
+        )
+    else:
+        mode = _Mode.OWN_CELLS if file else _Mode.COMMITS
+    refuse_given(_UNUSED[mode], mode.value)
+    plan = Plan(threshold=threshold, minutes=minutes, threads=threads)
+    if mode is _Mode.SELF_TEST:
+        return _self_test(selection, plan, repeats, load, folder, summary)
+    if mode is _Mode.SAVED:
         try:
             found = compare_saved(
                 Path(str(base)), Path(str(head)), threshold=threshold, any_machine=other_machine
@@ -129,29 +132,89 @@ def compare(
         except OtherMachine as error:
             click.echo(f"error: {error}", err=True)
             return EXIT_OTHER_MACHINE
-        write_comparison(found, folder)
     else:
-        commits = Commits(base, head or WORKING_TREE, file=file, build=build)
-        with progress_bar() as show:
-            found = compare_commits(
-                commits,
-                () if file else suite_cells(selection.chosen_suite()),
-                plan,
-                on_progress=show,
-                on_session=lambda so_far: _keep(so_far, folder),
-            )
-        write_comparison(found, folder)
-    if summary:
-        with summary.open("a", encoding="utf-8") as stream:
-            stream.write(markdown(found))
-    _print(found, folder, every)
-    if all(cell.verdict in (NEW, NOT_TIMED) for cell in found.cells):
-        reason = found.cells[0].reason
-        raise InputError(f"no cell could be timed on both sides, the first because: {reason}")
-    return EXIT_FAILED if found.regressions else 0
+        found = _compare_commits(selection, base, head, file, build, plan, folder)
+    return _conclude(found, folder, summary, every)
 
 
-def _keep(so_far: Any, folder: Path) -> None:
+class _Mode(Enum):
+    """What is compared, in words that follow "--minutes does nothing"."""
+
+    SELF_TEST = "in a self-test, which compares the working tree with itself"
+    SAVED = "in a comparison of two results folders"
+    OWN_CELLS = "in a comparison of your own cells (--cells)"
+    COMMITS = "in a comparison of two commits"
+
+
+_OF_SELF_TEST = ("--repeats", "--load")
+_UNUSED: Mapping[_Mode, tuple[str, ...]] = {
+    _Mode.SELF_TEST: ("--base", "--head", "--cells", "--build", "--all", "--other-machine"),
+    _Mode.SAVED: ("--cells", "--build", "--minutes", "--threads", *CELL_OPTIONS, *_OF_SELF_TEST),
+    _Mode.OWN_CELLS: ("--other-machine", *CELL_OPTIONS, *_OF_SELF_TEST),
+    _Mode.COMMITS: ("--other-machine", *_OF_SELF_TEST),
+}
+"""Options that would do nothing."""
+
+
+def _self_test(
+    selection: Selection, plan: Plan, repeats: int, load: int, folder: Path, summary: Path | None
+) -> int:
+    from bench.track.selftest import self_test
+
+    kept, begun = folder / "compare_selftest.csv", time.time()
+
+    def words() -> str:
+        # It is written after each comparison; an earlier self-test's may lie there.
+        any_ended = kept.exists() and kept.stat().st_mtime >= begun
+        ended = f"comparisons that ended are in {kept}" if any_ended else "no comparison has ended"
+        return f"{ended}; the same command starts anew"
+
+    with if_interrupted(words), progress_bar() as show:
+        tested = self_test(selection.chosen_suite(), plan, repeats, load, folder, show)
+    click.echo(tested.words)
+    append_summary(summary, f"## Compare: self-test\n\n{tested.words}\n")
+    return 0 if tested.passed else EXIT_FAILED
+
+
+def _compare_commits(
+    selection: Selection,
+    base: str | None,
+    head: str | None,
+    file: str | None,
+    build: str | None,
+    plan: Plan,
+    folder: Path,
+) -> Comparison:
+    from bench.track.cells import suite_cells
+    from bench.track.compare import Commits, compare_commits
+    from bench.track.worktrees import WORKING_TREE
+
+    sessions = 0
+
+    def keep(so_far: Comparison) -> None:
+        nonlocal sessions
+        _keep(so_far, folder)
+        sessions = so_far.sessions
+
+    def words() -> str:
+        kept = (
+            f"sessions kept in {_samples(folder)}: {sessions}"
+            if sessions
+            else "no session has ended"
+        )
+        return f"{kept}; the same command starts anew"
+
+    with if_interrupted(words), progress_bar() as show:
+        return compare_commits(
+            Commits(base, head or WORKING_TREE, file=file, build=build),
+            () if file else suite_cells(selection.chosen_suite()),
+            plan,
+            on_progress=show,
+            on_session=keep,
+        )
+
+
+def _keep(so_far: Comparison, folder: Path) -> None:
     """After each session: the samples, so that an interrupted comparison is not lost; and a line
     in a CI job's log."""
     from bench.comparisons import as_json
@@ -161,10 +224,30 @@ def _keep(so_far: Any, folder: Path) -> None:
         decided = sum(result.verdict != "INCONCLUSIVE" for result in so_far.cells)
         counted = f"{decided} of {len(so_far.cells)} cells decided"
         click.echo(f"session {so_far.sessions}: {counted} in {so_far.seconds:.0f} s", err=True)
-    write_whole(folder / "comparison.json", as_json(so_far).encode())
+    write_whole(_samples(folder), as_json(so_far).encode())
 
 
-def _print(found: Any, folder: Path, every: bool) -> None:
+def _samples(folder: Path) -> Path:
+    return folder / "comparison.json"
+
+
+def _conclude(found: Comparison, folder: Path, summary: Path | None, every: bool) -> int:
+    """Keep what was found, say it, and return the exit code."""
+    from bench.comparisons import NEW, NOT_TIMED
+    from bench.report.comparison import markdown, write_comparison
+
+    write_comparison(found, folder)
+    append_summary(summary, markdown(found))
+    if all(cell.verdict in (NEW, NOT_TIMED) for cell in found.cells):
+        raise InputError(
+            "no cell could be timed on both sides, the first because: "
+            f"{found.cells[0].reason} (all reasons: {folder / 'tables' / 'comparison.md'})"
+        )
+    _print(found, folder, every)
+    return EXIT_FAILED if found.regressions else 0
+
+
+def _print(found: Comparison, folder: Path, every: bool) -> None:
     from bench.report.comparison import describe_sides, headline, notable, readable
 
     click.echo(headline(found) + "\n")
@@ -173,5 +256,5 @@ def _print(found: Any, folder: Path, every: bool) -> None:
     if shown:
         frame = readable(shown)
         click.echo(frame.to_markdown(index=False, disable_numparse=True) + "\n")
-    where = [folder / "comparison.json", folder / "tables", folder / "plots" / "comparison.png"]
+    where = [_samples(folder), folder / "tables", folder / "plots" / "comparison.png"]
     click.echo(f"All cells, samples and plot: {', '.join(map(str, where))}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import InputError
+from bench.json_documents import read_document
 
 SCHEMA_VERSION = 1
 
@@ -126,21 +126,16 @@ def load_comparison(path: Path) -> Comparison:
     Raises:
         InputError: the file is something else, or of another version.
     """
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        if fields["schema_version"] != SCHEMA_VERSION:
-            raise InputError(
-                f"{path} has schema version {fields['schema_version']}, this code reads "
-                f"{SCHEMA_VERSION}: run python -m bench compare again"
-            )
-        fields["base"], fields["head"] = Side(**fields["base"]), Side(**fields["head"])
-        fields["cells"] = tuple(_cell_result(cell) for cell in fields["cells"])
-        fields["notes"] = tuple(fields["notes"])
-        return Comparison(**fields)
-    except InputError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{path} is not a comparison: move the file away") from None
+    return read_document(
+        path, "a comparison", SCHEMA_VERSION, "python -m bench compare", _comparison
+    )
+
+
+def _comparison(fields: dict[str, Any]) -> Comparison:
+    fields["base"], fields["head"] = Side(**fields["base"]), Side(**fields["head"])
+    fields["cells"] = tuple(_cell_result(cell) for cell in fields["cells"])
+    fields["notes"] = tuple(fields["notes"])
+    return Comparison(**fields)
 
 
 def _cell_result(fields: dict[str, Any]) -> CellResult:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from bench.command_line import EXIT_FAILED
-from bench.errors import InputError
+from bench.command_options import append_summary, check_file, output_option, summary_option
 
 
 @click.command(
@@ -28,16 +28,8 @@ Examples:
     show_default=True,
     help="The committed file.",
 )
-@click.option(
-    "--summary",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Append the report to this file, in Markdown: a CI job's summary.",
-)
-@click.option(
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the fresh counters to this file, too.",
-)
+@summary_option
+@output_option("the fresh counters")
 def counters(
     check: bool, update: bool, path: Path, summary: Path | None, output: Path | None
 ) -> int:
@@ -49,6 +41,8 @@ def counters(
     """
     if check == update:
         raise click.UsageError("give one of --check and --update")
+    if update:
+        check_file("--counters", path)
 
     from bench.report.counters import markdown
     from bench.report.write import write_whole
@@ -56,9 +50,6 @@ def counters(
     from bench.track.counters_file import as_json, changes, read_counters
 
     committed = None if update and not path.exists() else read_counters(path)
-    for file in (summary, output, path if update else None):
-        if file is not None and not file.resolve().parent.is_dir():
-            raise InputError(f"no folder for {file}: make {file.parent} first")
     now = count_pinned(lambda what: click.echo(f"counting {what}", err=True))
     if output is not None:
         write_whole(output, as_json(now).encode())
@@ -67,9 +58,7 @@ def counters(
     else:
         text = markdown(committed, now, str(path))
     click.echo(text, nl=False)
-    if summary is not None:
-        with summary.open("a", encoding="utf-8") as stream:
-            stream.write(f"### Counters\n\n{text}\n")
+    append_summary(summary, f"### Counters\n\n{text}\n")
     if update:
         write_whole(path, as_json(keep_cuda(now, committed)).encode())
         click.echo(f"\nWritten: {path}")

@@ -8,7 +8,6 @@ that grew apart can be joined line by line.
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import InputError
+from bench.json_documents import versioned_fields
 from bench.json_lines import append_lines, read_lines
 
 SCHEMA_VERSION = 1
@@ -130,16 +130,14 @@ class HistoryStore:
 
 
 def _parse(line: bytes, where: str, machine: str) -> Entry:
-    try:
-        fields = json.loads(line)
-        version = fields["schema_version"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        raise InputError(f"{where} is not a history's entry: remove the line") from None
-    if version != SCHEMA_VERSION:
-        raise InputError(
-            f"{where} has schema version {version}, this code reads {SCHEMA_VERSION}: "
-            "use another --results folder"
-        )
+    fields = versioned_fields(
+        line,
+        where,
+        "a history's entry",
+        SCHEMA_VERSION,
+        otherwise="remove the line",
+        other_version="use another --results folder",
+    )
     try:
         samples, sources = tuple(fields.pop("samples")), tuple(fields.pop("sources"))
         entry = Entry(samples=samples, sources=sources, **fields)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.command_options import output_option, refuse_given, results_option
 from bench.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,27 +29,14 @@ Examples:
   python -m bench history --export pytest-benchmark --commit 1a2b3c4 --output old.json
 """
 )
-@click.option(
-    "--results",
-    "folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="Folder of records; the history is in its history/.",
-)
+@results_option("records; the history is in its history/", written=False)
 @click.option(
     "--repository",
     type=click.Path(file_okay=False, exists=True, path_type=Path),
     help="Git repository of the commits. [default: that of this code]",
 )
 @click.option("--export", "format_", type=click.Choice(FORMATS), help="Write this format instead.")
-@click.option(
-    "--output",
-    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
-    default=Path("-"),
-    show_default=True,
-    help="File of the export; - prints it.",
-)
+@output_option("the export", printed=True)
 @click.option("--commit", help="Commit to export. [default: that of the latest run]")
 def history(
     folder: Path, repository: Path | None, format_: str | None, output: Path, commit: str | None
@@ -61,8 +49,7 @@ def history(
     """
     if format_:
         return _export(folder, repository, format_, output, commit)
-    if commit or str(output) != "-":
-        raise InputError("--commit and --output are for an export: say which, as in --export csv")
+    refuse_given(("--commit", "--output"), "without an export, such as --export csv")
 
     from bench.report.history import (
         change_table,

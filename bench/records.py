@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import InputError
+from bench.json_documents import versioned_fields
 from bench.json_lines import append_lines, read_lines
 
 SCHEMA_VERSION = 2
@@ -118,18 +119,17 @@ class RecordStore:
 
     def _parse(self, line: bytes, number: int) -> Record:
         where = f"{self.path}, line {number}"
-        try:
-            fields = json.loads(line)
-            version = fields["schema_version"]
-        except (ValueError, TypeError, KeyError, RecursionError):
-            raise InputError(f"{where} is not a record: move the file away") from None
-        if version == 1:
+        fields = versioned_fields(
+            line,
+            where,
+            "a record",
+            SCHEMA_VERSION,
+            otherwise="move the file away",
+            other_version="use another --results folder",
+            older=(1,),
+        )
+        if fields["schema_version"] == 1:
             fields = {"repetition": 0, "sampling": "snapshots"} | fields
-        elif version != SCHEMA_VERSION:
-            raise InputError(
-                f"{where} has schema version {version}, this code reads {SCHEMA_VERSION}: "
-                "use another --results folder"
-            )
         try:
             record = Record(**fields)
         except TypeError:

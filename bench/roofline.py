@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from bench.command_options import results_option
 from bench.errors import InputError
 
 
@@ -35,14 +36,7 @@ Examples:
     "--rounds", type=click.IntRange(min=3), default=21, show_default=True, help="Samples."
 )
 @click.option("--twice", is_flag=True, help="Measure all of it twice, and compare.")
-@click.option(
-    "--results",
-    "folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="Folder of roofline.json, tables and plots.",
-)
+@results_option("roofline.json, tables and plots")
 def roofline(
     cases: tuple[str, ...],
     problems: tuple[str, ...],

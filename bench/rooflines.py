@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import InputError
+from bench.json_documents import read_document
 
 SCHEMA_VERSION = 1
 READ = "read X"
@@ -99,19 +99,12 @@ def load_roofline(path: Path) -> Roofline:
     Raises:
         InputError: the file is something else, or of another version.
     """
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        if fields["schema_version"] != SCHEMA_VERSION:
-            raise InputError(
-                f"{path} has schema version {fields['schema_version']}, this code reads "
-                f"{SCHEMA_VERSION}: run python -m bench roofline again"
-            )
-        cases = tuple(_case(case) for case in fields.pop("cases"))
-        return Roofline(cases=cases, **fields)
-    except InputError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{path} is not a roofline: move the file away") from None
+    return read_document(path, "a roofline", SCHEMA_VERSION, "python -m bench roofline", _roofline)
+
+
+def _roofline(fields: dict[str, Any]) -> Roofline:
+    cases = tuple(_case(case) for case in fields.pop("cases"))
+    return Roofline(cases=cases, **fields)
 
 
 def _case(fields: dict[str, Any]) -> Case:

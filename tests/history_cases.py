@@ -9,39 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import record_cases
+from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
+from bench.__main__ import bench
+from bench.errors import InputError
 from bench.histories import Entry
 from bench.records import Record
 
-ENVIRONMENT = {
-    "machine": "m1",
-    "cpu": "Some CPU",
-    "logical_cores": 2,
-    "usable_cores": 2,
-    "architecture": "x86_64",
-    "gpus": [],
-    "os": "Linux 6.1",
-    "python": "3.11.7",
-    "torch": "2.13.0",
-    "numpy": "2.4.6",
-    "torch_threads": 2,
-    "commit": "c" * 40,
-}
+NOWHERE = Path("/")  # a folder that is no repository
 
-RUN = Record(
-    kind="convergence",
-    key="0123456789abcdef",
-    problem="iris",
-    kernel="numpy",
+RUN = replace(
+    record_cases.RUN,
     optimizer="lbfgs",
-    device="cpu",
-    dtype="float64",
-    seed=0,
-    repetition=0,
-    sampling="snapshots",
-    status="converged",
-    message="",
     score={
         "run_s": 0.25,
         "passes": 50.0,
@@ -51,19 +32,7 @@ RUN = Record(
         "budget_s": 0.25,
     },
     samples={},
-    problem_facts={
-        "n_samples": 100,
-        "n_features": 4,
-        "l2": 0.0,
-        "fingerprint": "0123456789abcdef" * 4,
-        "f_star": 0.4,
-        "gap_bound": 1e-20,
-        "exists": True,
-        "reason": "",
-    },
-    environment=ENVIRONMENT,
-    suite="quick",
-    created="2026-01-01T00:00:00+00:00",
+    problem_facts={**record_cases.FACTS, "fingerprint": "0123456789abcdef" * 4},
 )
 TIMING = replace(
     RUN,
@@ -147,3 +116,11 @@ def records_over(commits: Sequence[str], levels: NDArray[np.float64], seed: int)
         )
         for k, (commit, level) in enumerate(zip(commits, levels, strict=True))
     ]
+
+
+def history(*arguments: Any) -> Result:
+    """`python -m bench history`; an exception other than bad input escapes."""
+    done = CliRunner().invoke(bench, ["history", *map(str, arguments)], standalone_mode=False)
+    if done.exception and not isinstance(done.exception, InputError):
+        raise done.exception
+    return done

@@ -6,66 +6,27 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_cases import BENCH, REPORT, Command, Done, commands_in
 from filelock import FileLock
 
 import bench
 import bench.__main__
-import bench.report.__main__
-from bench.command_line import main
 from bench.records import Record, RecordStore
 
-BENCH, REPORT = "bench", "bench.report"
-COMMANDS = {BENCH: bench.__main__.bench, REPORT: bench.report.__main__.report}
 SMALL = ["-p", "iris", "-o", "lbfgs", "-k", "numpy", "--seeds", "1"]
 RUN = ["run", *SMALL]
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command left: its exit code and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-    def is_one_line(self, *says: str) -> None:
-        """Bad input: exit code 2 and one line on stderr that holds all of `says`."""
-        assert self.code == 2, self.err
-        assert self.out == ""
-        (line,) = self.err.splitlines()
-        assert line.startswith("error: ")
-        assert "Traceback" not in self.err
-        assert len(line) < 400
-        for part in says:
-            assert part in line
-
-
-Command = Callable[..., Done]
 
 
 @pytest.fixture
 def command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Command:
-    """Run a command in this process, in an empty folder; any exception but SystemExit escapes."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: Any, module: str = BENCH) -> Done:
-        monkeypatch.setattr(sys, "argv", [module, *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main(COMMANDS[module], f"python -m {module}")
-        out, err = capfd.readouterr()
-        code = ended.value.code
-        return Done(code if isinstance(code, int) else 0, out, err)
-
-    return run
+    """Run a command in this process, in an empty folder."""
+    return commands_in(tmp_path, monkeypatch, capfd)
 
 
 def process(*arguments: Any, module: str = BENCH, folder: Path, **environment: str) -> Done:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +15,6 @@ from bench.track.compare import Commits, compare_commits
 from bench.track.processes import pinned_cpus
 from bench.track.sampling import Plan
 from bench.track.worktrees import WORKING_TREE, merge_base, repository, side
-from logreg_kernels import KERNELS
 
 
 def compare(
@@ -246,42 +242,6 @@ def test_a_comparison_is_kept_whole(tmp_path: Path) -> None:
         load_comparison(tmp_path / "kept.json")
 
 
-def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "bench", "compare", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
-def test_the_command_line_exits_1_for_a_slow_down_and_appends_its_summary(tmp_path: Path) -> None:
-    commit(tmp_path, "base", cells=cells_source(a=1e-3))
-    commit(tmp_path, "a second pass", cells=cells_source(a=2e-3))
-    summary = tmp_path / "summary.md"
-    summary.write_text("# Before\n")
-    done = command(
-        tmp_path,
-        *("--base", "HEAD~1", "--head", "HEAD", "--cells", "cells.py"),
-        *("--summary", str(summary)),
-    )
-    assert done.returncode == 1, done.stderr
-    assert done.stdout.startswith("1 SLOWER of 1 cell: a takes 2.0")
-    assert "a second pass" in done.stdout
-    assert summary.read_text().startswith("# Before\n## Compare: 1 SLOWER of 1 cell")
-    assert (tmp_path / "results" / "comparison.json").exists()
-    again = command(tmp_path, "--base", "HEAD", "--head", "HEAD", "--cells", "cells.py")
-    assert again.returncode == 0, again.stderr
-
-
-def test_the_command_line_refuses_in_one_line(tmp_path: Path) -> None:
-    done = command(tmp_path, "--base", "x", "--cells", "cells.py")
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
-    assert len(done.stderr.splitlines()) == 1
-
-
 def test_a_cell_that_hangs_or_starts_processes_ends_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,9 +262,6 @@ def test_a_base_that_fails_is_not_called_new(tmp_path: Path) -> None:
     found = compare(tmp_path)
     assert verdicts(found) == {"a": "NOT TIMED"}
     assert headline(found).startswith("Nothing was decided")
-    done = command(tmp_path, "--base", "HEAD", "--cells", "cells.py")
-    assert done.returncode == 2
-    assert "no cell could be timed on both sides, the first because: base: Zero" in done.stderr
 
 
 def test_git_s_variables_of_a_hook_are_not_passed_on(
@@ -315,13 +272,3 @@ def test_git_s_variables_of_a_hook_are_not_passed_on(
     monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "nowhere"))
     assert repository(tmp_path).samefile(tmp_path)
     assert side(tmp_path, "HEAD").subject == "base"
-
-
-@pytest.mark.skipif(
-    KERNELS["fused-cuda"].unavailable("cuda") is None and not os.environ.get("TRITON_INTERPRET"),
-    reason="needs a kernel that can't be timed here",
-)
-def test_a_self_test_of_nothing_is_refused(tmp_path: Path) -> None:
-    done = command(Path(__file__).parent, "--self-test", "-k", "fused-cuda", "-p", "iris")
-    assert done.returncode == 2
-    assert "there is nothing to test with" in done.stderr

@@ -16,14 +16,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from click.testing import CliRunner, Result
-from history_cases import ENVIRONMENT, RUN, TIMING, at_commit
+from history_cases import NOWHERE, RUN, TIMING, at_commit, history
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_benchmark.stats import Stats
+from record_cases import ENVIRONMENT
 
 import bench as package
-from bench.__main__ import bench
 from bench.errors import InputError
 from bench.histories import Entry, HistoryStore
 from bench.history import FORMATS
@@ -33,7 +32,6 @@ from bench.report.exports import EXPORTS, Export
 from bench.track.history import append_records, entries, of_commit
 
 ROOT = Path(package.__file__).parents[1]
-NOWHERE = Path("/")
 PYTEST = replace(TIMING, suite="pytest", score={"timed_beside": "numpy"}, key="pytest")
 MISSED = replace(
     RUN,
@@ -50,13 +48,6 @@ RECORDS = [
 def exported(name: str, of: Sequence[Entry] | None = None) -> Export:
     found = entries(RECORDS, repository=NOWHERE) if of is None else of
     return EXPORTS[name](found, ENVIRONMENT)
-
-
-def export(*arguments: Any) -> Result:
-    done = CliRunner().invoke(bench, ["history", *map(str, arguments)], standalone_mode=False)
-    if done.exception and not isinstance(done.exception, InputError):
-        raise done.exception
-    return done
 
 
 # --- pytest-benchmark ------------------------------------------------------------------------
@@ -290,11 +281,11 @@ def test_the_command_writes_what_the_exporter_makes(tmp_path: Path, format_: str
     RecordStore(tmp_path).append(RECORDS)
     expected = EXPORTS[format_](*of_commit(tmp_path, None))
     path = tmp_path / "new" / "out"
-    done = export("--results", tmp_path, "--export", format_, "--output", path)
+    done = history("--results", tmp_path, "--export", format_, "--output", path)
     assert path.read_text() == expected.text
     assert done.stderr.splitlines() == [f"left out: {line}" for line in expected.left_out]
     assert done.stdout == ""
-    printed = export("--results", tmp_path, "--export", format_)
+    printed = history("--results", tmp_path, "--export", format_)
     assert printed.stdout == expected.text
 
 
@@ -319,7 +310,7 @@ def test_two_machines_are_never_exported_together(tmp_path: Path) -> None:
 
 def test_uncommitted_changes_are_exported_as_such(tmp_path: Path) -> None:
     RecordStore(tmp_path).append([at_commit(PYTEST, "d" * 40 + "+")])
-    done = export("--results", tmp_path, "--export", "pytest-benchmark")
+    done = history("--results", tmp_path, "--export", "pytest-benchmark")
     info = json.loads(done.stdout)["commit_info"]
     assert (info["id"], info["dirty"]) == ("d" * 40, True)
 
@@ -351,14 +342,15 @@ def test_a_commit_that_is_not_told_apart(tmp_path: Path, commit: str, says: str)
     RecordStore(tmp_path).append(
         [at_commit(RUN, "a1b2" + "0" * 36), at_commit(RUN, "a1b2" + "1" * 36), RUN]
     )
-    done = export("--results", tmp_path, "--export", "csv", "--commit", commit)
+    done = history("--results", tmp_path, "--export", "csv", "--commit", commit)
     assert isinstance(done.exception, InputError)
     assert says in str(done.exception)
 
 
 def test_no_records_and_options_that_need_an_export(tmp_path: Path) -> None:
-    done = export("--results", tmp_path, "--export", "csv")
+    done = history("--results", tmp_path, "--export", "csv")
     assert str(done.exception).startswith("no records in ")
     for options in (["--commit", "cccc"], ["--output", "x"]):
-        done = export("--results", tmp_path, *options)
-        assert "--commit and --output are for an export" in str(done.exception)
+        done = history("--results", tmp_path, *options)
+        says = f"{options[0]} does nothing without an export, such as --export csv: leave it out"
+        assert str(done.exception) == says

@@ -1,48 +1,26 @@
-"""The history: what is entered, what is kept of it, in which order it stands, and its report."""
+"""The history: what is entered, and what is kept of it."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
-from click.testing import CliRunner, Result
 from filelock import FileLock
-from history_cases import ENTRY, RUN, TIMING, at_commit, git, records_over, repository
-from hypothesis import given, settings
+from history_cases import ENTRY, NOWHERE, RUN, TIMING, at_commit, history
+from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.__main__ import bench
 from bench.errors import InputError
 from bench.histories import MEASURES, Entry, HistoryStore
 from bench.records import Record, RecordStore
-from bench.report.history import change_table, readable_changes, series_of, verdict
+from bench.report.history import series_of
 from bench.report.plots_history import history_figures
-from bench.track.commits import in_order, known_dates
 from bench.track.history import MOST_SAMPLES, append_records, entries, evenly
-
-History = Callable[..., Result]
-NOWHERE = Path("/")  # a folder that is no repository
-
-
-@pytest.fixture
-def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> History:
-    """`python -m bench history` in an empty folder; an exception other than bad input escapes."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: Any) -> Result:
-        done = CliRunner().invoke(bench, ["history", *map(str, arguments)], standalone_mode=False)
-        if done.exception and not isinstance(done.exception, InputError):
-            raise done.exception
-        return done
-
-    return run
 
 
 def measured(record: Record) -> dict[str, tuple[float | None, ...]]:
@@ -122,9 +100,7 @@ def test_the_same_run_twice_adds_nothing_and_another_one_is_pooled(tmp_path: Pat
     assert [point.samples for one in per_pass for point in one.points] == [(0.005, 0.01)]
 
 
-def test_uncommitted_changes_and_no_commit_are_left_out_and_counted(
-    tmp_path: Path, history: History
-) -> None:
+def test_uncommitted_changes_and_no_commit_are_left_out_and_counted(tmp_path: Path) -> None:
     RecordStore(tmp_path).append(
         [
             RUN,
@@ -197,7 +173,7 @@ def test_a_file_cut_off_at_any_byte_loses_no_whole_line(
     ],
 )
 def test_a_line_that_is_no_entry_is_refused_in_one_line(
-    tmp_path: Path, history: History, content: bytes, says: str
+    tmp_path: Path, content: bytes, says: str
 ) -> None:
     RecordStore(tmp_path).append([RUN])
     path = tmp_path / "history" / "m1.jsonl"
@@ -216,9 +192,7 @@ def test_a_machine_that_names_no_file_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("*.jsonl")) == []
 
 
-def test_an_empty_folder_and_one_of_uncommitted_changes_alone(
-    tmp_path: Path, history: History
-) -> None:
+def test_an_empty_folder_and_one_of_uncommitted_changes_alone(tmp_path: Path) -> None:
     done = history("--results", tmp_path / "none")
     assert str(done.exception).startswith("no history in ")
     assert not (tmp_path / "none").exists()
@@ -229,7 +203,7 @@ def test_an_empty_folder_and_one_of_uncommitted_changes_alone(
     assert not (tmp_path / "history").exists()
 
 
-def test_a_history_without_records_is_shown(tmp_path: Path, history: History) -> None:
+def test_a_history_without_records_is_shown(tmp_path: Path) -> None:
     HistoryStore(tmp_path).append([ENTRY])
     done = history("--results", tmp_path)
     assert done.return_value == 0
@@ -249,202 +223,3 @@ def test_who_comes_second_waits_and_then_says_so(
         pytest.raises(InputError, match="another process is writing to"),
     ):
         append_records(tmp_path, NOWHERE)
-
-
-# ------------------------------------------------------------------------------ order of commits
-
-
-def test_commits_stand_as_git_orders_them_whatever_their_dates(tmp_path: Path) -> None:
-    commits = repository(tmp_path, 5)
-    wrong = {commit: f"2026-01-0{5 - k}T00:00:00+00:00" for k, commit in enumerate(commits)}
-    assert in_order(wrong, tmp_path) == commits
-    dates = known_dates([*commits, "f" * 40], tmp_path)
-    assert list(dates) == commits
-    assert [date[:16] for date in dates.values()] == [f"2026-01-01T00:0{k}" for k in range(5)]
-
-
-def test_what_is_no_hash_is_no_option_of_git(tmp_path: Path) -> None:
-    commits = repository(tmp_path, 2)
-    evil = f"--output={tmp_path / 'written'}"
-    assert known_dates([evil, "--all", "main"], tmp_path) == {}
-    date = "2026-01-01T00:00:30+00:00"
-    assert in_order({commits[1]: date, evil: date}, tmp_path) == [commits[1], evil]
-    assert not (tmp_path / "written").exists()
-
-
-def test_parents_come_before_children_also_across_a_merge(tmp_path: Path) -> None:
-    first, *_ = repository(tmp_path, 2)
-    git(tmp_path, "reset", "-q", "--hard")
-    git(tmp_path, "checkout", "-q", "-b", "side", first)
-    git(tmp_path, "commit", "-q", "--allow-empty", "-m", "side")
-    side = git(tmp_path, "rev-parse", "HEAD")
-    git(tmp_path, "checkout", "-q", "main")
-    main = git(tmp_path, "rev-parse", "HEAD")
-    git(tmp_path, "merge", "-q", "-m", "both", "side")
-    both = git(tmp_path, "rev-parse", "HEAD")
-    order = in_order(
-        dict.fromkeys((both, side, main, first), "2026-01-01T00:00:00+00:00"), tmp_path
-    )
-    assert (order[0], order[-1]) == (first, both)
-    assert set(order[1:3]) == {side, main}
-
-
-def test_a_commit_that_git_does_not_hold_stands_by_its_date(tmp_path: Path) -> None:
-    commits = repository(tmp_path, 4)
-    dates = known_dates(commits, tmp_path)
-    dates["a" * 40] = "2026-01-01T00:01:30+00:00"
-    dates["b" * 40] = "2026-01-01T02:02:30+02:00"  # in another time zone
-    dates["e" * 40] = "2020-01-01T00:00:00"
-    expected = ["e" * 40, *commits[:2], "a" * 40, commits[2], "b" * 40, commits[3]]
-    assert in_order(dates, tmp_path) == expected
-    assert in_order(dates, NOWHERE) == expected
-
-
-# ------------------------------------------------------------------------------ the report
-
-
-@settings(max_examples=12)
-@given(seed=st.integers(0, 2**32 - 1), at=st.integers(3, 32), ratio=st.sampled_from([0.8, 1.25]))
-def test_over_36_commits_the_step_is_found_and_the_spikes_are_none(
-    seed: int, at: int, ratio: float
-) -> None:
-    rng = np.random.default_rng(seed)
-    commits = [f"{k:040x}" for k in rng.permutation(36)]
-    levels = 1e-5 * np.exp(rng.uniform(-0.02, 0.02, 36))
-    levels[at:] *= ratio
-    spikes = [int(k) for k in rng.permutation(36)[:3] if abs(k - at + 0.5) > 3]
-    if spikes == list(range(min(spikes, default=0), min(spikes, default=0) + 3)):
-        spikes.pop()
-    levels[spikes] *= rng.uniform(2, 20)
-    found = entries(records_over(commits, levels, seed), repository=NOWHERE, most=MOST_SAMPLES)
-    rng.shuffle(found)  # type: ignore[arg-type]
-    (one,) = series_of(found, commits)
-    (change,) = one.changes
-    assert one.points[change.index].commit == commits[at]
-    assert change.ratio == pytest.approx(ratio, rel=0.06)
-    assert set(np.flatnonzero(one.off_level)) == set(spikes)
-
-
-def test_the_command_over_36_commits_of_a_repository(tmp_path: Path, history: History) -> None:
-    commits = repository(tmp_path / "git", 36)
-    levels = np.full(36, 1e-5)
-    levels[20:] *= 1.1
-    levels[[4, 5, 28]] *= 4
-    records = records_over(commits, levels, seed=3)
-    flat = [replace(r, kernel="fused-cpu") for r in records_over(commits, np.ones(36), seed=4)]
-    results = tmp_path / "results"
-    RecordStore(results).append([*reversed(records), *flat])
-    done = history("--results", results, "--repository", tmp_path / "git")
-    assert done.return_value == 0
-    assert f"72 new entries of 36 commits in {results / 'history' / 'm1.jsonl'}" in done.output
-    assert "m1: Some CPU, 2 cores" in done.output
-    (row,) = [text for text in done.output.splitlines() if " slower " in text]
-    assert row.startswith(f"| {commits[20][:9]} | {commits[19][:9]} | 2026-01-01 |")
-    assert "iris · numpy cpu float64" in row
-    assert " 20 + 16 " in row
-    assert "the newest 2 are not judged yet" in done.output
-    table = pd.read_csv(results / "history" / "tables" / "change_points.csv")
-    assert table["commit"].tolist() == [commits[20]]
-    assert table["previous_commit"].tolist() == [commits[19]]
-    assert table["ratio"][0] == pytest.approx(1.1, rel=0.02)
-    assert table["ratio_low"][0] < 1.1 < table["ratio_high"][0]
-    plots = sorted(path.name for path in (results / "history" / "plots").iterdir())
-    assert plots == ["m1_seconds_per_call_iris.png", "m1_seconds_per_call_iris.svg"]
-    svg = (results / "history" / "plots" / plots[1]).read_text()
-    assert f"{commits[20][:9]} 1.1" in svg
-    again = history("--results", results, "--repository", tmp_path / "git")
-    assert again.output.splitlines()[0] == "nothing new"
-    assert again.output.splitlines()[1:] == done.output.splitlines()[1:]
-
-
-def steps(name: str, levels: list[float | None], **changed: Any) -> list[Entry]:
-    """An entry a commit, each of three equal samples; None is a commit whose runs missed."""
-    return [
-        replace(
-            ENTRY,
-            commit=f"{k:040x}",
-            optimizer=name,
-            samples=(level,) * 3,
-            misses=3 * (level is None),
-            **changed,
-        )
-        for k, level in enumerate(levels)
-    ]
-
-
-def test_the_table_is_newest_first_and_says_what_else_changed() -> None:
-    early = steps("early", [1.0] * 10 + [2.0] * 10)
-    late = steps("late", [2.0] * 15 + [1.0] * 5)
-    for k, entry in enumerate(late[15:], 15):
-        versions = {**entry.configuration, "torch": "2.14.0"}
-        late[k] = replace(entry, configuration=versions)
-    missed = steps("missed", [1.0] * 12 + [None] * 8)
-    count = steps("count", [9.0] * 7 + [8.0] * 13, measure="passes_to_1e-6", unit="passes")
-    order = [entry.commit for entry in early]
-    table = change_table(series_of([*missed, *count, *late, *early], order), order)
-    assert table["optimizer"].tolist() == ["late", "missed", "early", "count"]
-    assert table["direction"].tolist() == ["faster", "missing its target", "slower", "fewer passes"]
-    assert table["ratio"].tolist() == [0.5, math.inf, 2.0, pytest.approx(8 / 9)]
-    assert table["also_changed"].tolist() == ["torch 2.13.0 -> 2.14.0", "", "", ""]
-    assert list(zip(table["commits_before"], table["commits_after"], strict=True)) == [
-        *((15, 5), (12, 8), (10, 10), (7, 13))
-    ]
-    shown = readable_changes(table)
-    by = shown["by [95% interval]"].tolist()
-    assert by == ["0.500x [0.500-0.500]", "-", "2.000x [2.000-2.000]", "0.889x [0.889-0.889]"]
-    assert shown["also changed"].tolist()[0] == "torch 2.13.0 -> 2.14.0"
-
-
-def test_other_data_budget_or_threads_are_another_series_with_a_name_of_its_own() -> None:
-    threads = {**ENTRY.configuration, "threads": 1}
-    others = [
-        replace(ENTRY, data="fedcba987654"),
-        replace(ENTRY, budget="500 passes, 1 s"),
-        replace(ENTRY, configuration=threads),
-        replace(ENTRY, configuration={**ENTRY.configuration, "torch": "2.14.0"}),
-    ]
-    series = series_of([ENTRY, *others], [ENTRY.commit])
-    assert len(series) == 4  # another version is not another series
-    names = [one.cell for one in series]
-    assert len(set(names)) == 4
-    assert all(name.startswith("iris · lbfgs · numpy cpu float64 (") for name in names)
-    assert [one.cell for one in series_of([ENTRY], [ENTRY.commit])] == [
-        "iris · lbfgs · numpy cpu float64"
-    ]
-
-
-def test_what_was_too_short_is_counted() -> None:
-    entries_ = [*steps("long", [1.0] * 12), *steps("short", [1.0] * 11)]
-    said = verdict(series_of(entries_, [f"{k:040x}" for k in range(12)]))
-    assert said.startswith("1 of 2 series judged (1 have fewer than 12 commits); ")
-
-
-def test_60_cells_stand_on_pages_of_24_panels_and_lines_at_their_changes() -> None:
-    cells = [e for k in range(60) for e in steps(f"cell{k:02}", [1.0] * 6 + [1.0 + k % 2] * 6)]
-    order = [f"{k:040x}" for k in range(12)]
-    found = list(history_figures(series_of(cells, order)))
-    assert [name for name, _ in found] == [f"m1_time_to_1e-6_s_iris_{page}" for page in (1, 2, 3)]
-    assert [len(figure.axes) for _, figure in found] == [24, 24, 12]
-    panel = found[0][1].axes[1]
-    assert panel.get_title("left") == "cell01 · numpy cpu float64"
-    (text,) = panel.texts
-    assert text.get_text() == f"{order[6][:9]} 2.00x"
-
-
-def test_a_spike_does_not_flatten_the_axis_and_every_miss_is_marked() -> None:
-    levels = [1.0, 1.01] * 10
-    spiked = steps("spiked", [*levels[:5], 40.0, *levels[6:]])
-    missed = steps("missed", [*levels[:12], *[None] * 8])
-    never = steps("never", [None] * 20)
-    order = [entry.commit for entry in spiked]
-    ((_, figure),) = history_figures(series_of([*spiked, *missed, *never], order))
-    panels = {axes.get_title("left").partition(" ")[0]: axes for axes in figure.axes}
-    assert panels["spiked"].get_ylim()[1] < 1.2
-    marks = {
-        name: {str(ln.get_marker()): len(ln.get_xdata()) for ln in panel.get_lines()}  # type: ignore[arg-type]
-        for name, panel in panels.items()
-    }
-    assert marks["spiked"]["^"] == 1
-    assert marks["missed"]["x"] == 8
-    assert marks["never"]["x"] == 20
-    assert [text.get_text() for text in panels["never"].texts] == ["missed by every commit"]

@@ -15,11 +15,11 @@ import pytest
 from ci_files import ACTION, ROOT, Step, blocks, steps
 
 SHORT = {
-    "BENCH_COMPARE_FILE": "examples/own_kernels/cells.py",
+    "BENCH_COMPARE_CELLS": "examples/own_kernels/cells.py",
     "BENCH_COMPARE_MINUTES": "0.05",
-    "BENCH_RUN_PROBLEMS": "iris",
-    "BENCH_RUN_OPTIMIZERS": "lbfgs",
-    "BENCH_RUN_KERNELS": "numpy",
+    "BENCH_RUN_PROBLEM": "iris",
+    "BENCH_RUN_OPTIMIZER": "lbfgs",
+    "BENCH_RUN_KERNEL": "numpy",
     "BENCH_RUN_SEEDS": "1",
 }
 IDENTITY = ("-c", "user.name=A Developer", "-c", "user.email=developer@localhost")

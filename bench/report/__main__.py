@@ -7,7 +7,14 @@ from pathlib import Path
 
 import click
 
-from bench.command_line import EXIT_FAILED, Selection, cell_options, main, progress_bar
+from bench.command_line import (
+    EXIT_FAILED,
+    cells_are_kept,
+    if_interrupted,
+    main,
+    progress_bar,
+)
+from bench.command_options import Selection, cell_options
 from bench.errors import InputError
 from bench.records import Record, RecordStore, latest
 from bench.report.notebook import summary, write_notebook
@@ -74,7 +81,7 @@ def _run(suite: object, folder: Path) -> Results:
     from bench.suites.run import run_suite
 
     assert isinstance(suite, Suite)
-    with progress_bar() as show:
+    with if_interrupted(cells_are_kept), progress_bar() as show:
         return run_suite(suite, folder, on_progress=show)
 
 
