@@ -58,7 +58,7 @@ another machine. docs/ci.md says what the verdicts mean and how CI uses them.
     type=click.FloatRange(min=0, min_open=True),
     default=8.0,
     show_default=True,
-    help="No session starts after that; what is open then is INCONCLUSIVE.",
+    help="No cell is timed after that; what is open then is INCONCLUSIVE.",
 )
 @click.option(
     "--threads",
