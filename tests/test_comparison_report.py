@@ -146,6 +146,12 @@ def test_what_would_decide_is_what_helps() -> None:
     assert "in the time given" not in markdown(comparison(open_cell, sessions=LOOKS[-1]))
 
 
+def test_a_summary_ends_with_how_to_read_it() -> None:
+    last = markdown(comparison(result("a", "SLOWER"))).strip().splitlines()[-1]
+    assert "SAME: the interval is within 5% of 1. SLOWER: it is above 1, and the ratio is" in last
+    assert "nearer to the threshold than to 1. INCONCLUSIVE: neither could be told." in last
+
+
 def test_confidence_is_claimed_where_it_can_be() -> None:
     claim = "all intervals together hold with 95% confidence"
     assert claim in describe_sides(comparison(result()))

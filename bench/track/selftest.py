@@ -17,6 +17,7 @@ import pandas as pd
 
 from bench.comparisons import FAILED, CellResult
 from bench.errors import InputError
+from bench.report import text
 from bench.report.write import write_table
 from bench.score.intervals import success_rate_interval
 from bench.suites.definitions import Suite
@@ -117,13 +118,9 @@ def _asked(frame: pd.DataFrame, detected: Sequence[float], load: bool) -> dict[s
         f"at least {_DECIDED:.0%} of them decided": bool(decided >= _DECIDED),
     }
     for k, least in enumerate(detected, start=1):
-        what = f"at least {least:.0%} of slow-downs of {_percent(frame.planted[k])} found"
+        what = f"at least {least:.0%} of slow-downs of {text.percent(frame.planted[k])} found"
         asked[what] = bool(frame.rate[k] >= least)
     return asked
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.3g}%"
 
 
 def _row(slow_down: float, found: Sequence[CellResult], seconds: float) -> dict[str, object]:
@@ -162,7 +159,7 @@ def _cell_row(slow_down: float, result: CellResult) -> dict[str, object]:
 def _readable(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "planted": [f"{_percent(p)} slower" if p else "nothing" for p in frame.planted],
+            "planted": [f"{text.percent(p)} slower" if p else "nothing" for p in frame.planted],
             **{
                 name: frame[name]
                 for name in ("cells", "SLOWER", "FASTER", "SAME", "INCONCLUSIVE", "other")
