@@ -6,22 +6,29 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+import pytest
+
+from bench.comparisons import Cell
 
 ROOT = Path(__file__).parent.parent
 CELL = "bench/suites/bench_kernels.py::test_value_and_grad[iris-numpy-cpu-float64]"
 
-# A plugin that stands in for the comparison: what it would find is given.
+# A plugin that stands in for the comparison: what it would find is given, what it was asked kept.
 FOUND = """
+from pathlib import Path
+
 import bench.track.compare
 from bench.comparisons import CellResult, Comparison, Side
 
 def compare_commits(commits, cells, plan):
     assert commits.base == "the-base", commits
     assert plan.minutes == 0.5
-    results = tuple(
-        CellResult(cell, {verdict!r}, 1.31, 1.22, 1.40, (1e-3,), (1.31e-3,)) for cell in cells
-    )
+    Path(__file__).with_name("asked").write_text("\\n".join(map(repr, cells)))
+    measured = () if {verdict!r} == "NEW" else (1.31, 1.22, 1.40, (1e-3,), (1.31e-3,))
+    results = tuple(CellResult(cell, {verdict!r}, *measured) for cell in cells)
     side = Side("HEAD", "0" * 40, "a subject")
     environment = dict(cpu="A CPU", usable_cores=2, gpus=[], torch_threads=1, torch="2",
                        numpy="2", python="3")
@@ -31,10 +38,13 @@ bench.track.compare.compare_commits = compare_commits
 """
 
 
-def run_pytest(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """One benchmark of the suites, in a process of its own, as short as can be."""
+def run_pytest(
+    tmp_path: Path, *arguments: str, tests: Sequence[str] = (CELL,), only: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Benchmarks of the suites, in a process of their own, as short as can be."""
     command = [
-        *(sys.executable, "-m", "pytest", "-q", "--benchmark-only", CELL),
+        *(sys.executable, "-m", "pytest", "-q", *tests),
+        *(["--benchmark-only"] if only else []),
         *("--benchmark-max-time=0.01", "--benchmark-min-rounds=3", "--benchmark-warmup=off"),
         f"--benchmark-storage={tmp_path / 'store'}",
         f"--bench-results={tmp_path / 'results'}",
@@ -47,6 +57,7 @@ def run_pytest(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[s
 def test_autosave_compare_and_compare_fail(tmp_path: Path) -> None:
     saved = run_pytest(tmp_path, "--benchmark-autosave")
     assert saved.returncode == 0, saved.stdout
+    assert "bench gate" not in saved.stdout  # nothing is compared unasked
     (file,) = (tmp_path / "store").rglob("*.json")
     compared = run_pytest(
         tmp_path, "--benchmark-compare", "--benchmark-compare-fail=median:100000%"
@@ -64,10 +75,12 @@ def test_autosave_compare_and_compare_fail(tmp_path: Path) -> None:
     assert "Performance has regressed" in slower.stdout + slower.stderr
 
 
-def gated(tmp_path: Path, verdict: str) -> subprocess.CompletedProcess[str]:
+def gated(
+    tmp_path: Path, verdict: str, *arguments: str, tests: Sequence[str] = (CELL,)
+) -> subprocess.CompletedProcess[str]:
     (tmp_path / "found_by_the_gate.py").write_text(FOUND.format(verdict=verdict))
     gate = ("--bench-gate", "--bench-gate-base=the-base", "--bench-gate-minutes=0.5")
-    return run_pytest(tmp_path, *gate, "-p", "found_by_the_gate")
+    return run_pytest(tmp_path, *gate, "-p", "found_by_the_gate", *arguments, tests=tests)
 
 
 def test_what_the_gate_finds_slower_fails_its_test(tmp_path: Path) -> None:
@@ -76,18 +89,76 @@ def test_what_the_gate_finds_slower_fails_its_test(tmp_path: Path) -> None:
     assert "SLOWER: iris · value and gradient · numpy: 1.31x of base's time" in done.stdout
     assert "1 SLOWER of 1 cell" in done.stdout
     assert (tmp_path / "results" / "comparison.json").exists()
+    # A failure, and no error in setting up; what was timed is in the table all the same.
+    assert "1 failed in" in done.stdout
+    assert "benchmark 'iris float64': 1 tests" in done.stdout
 
 
-def test_what_the_gate_finds_the_same_passes(tmp_path: Path) -> None:
-    done = gated(tmp_path, "SAME")
+def test_the_gate_compares_what_the_tests_time_and_lets_the_same_pass(tmp_path: Path) -> None:
+    """Each in its own dtype; reading X alone is a cell of no comparison, and stays ungated."""
+    suite = "bench/suites"
+    tests = [
+        *(CELL, f"{suite}/bench_roofline.py::test_roofline[synthetic:n=100,d=4-numpy-cpu]"),
+        f"{suite}/bench_roofline.py::test_read[synthetic:n=100,d=4]",
+        f"{suite}/bench_convergence.py::test_convergence[iris-lbfgs-cpu]",
+    ]
+    done = gated(tmp_path, "SAME", tests=tests)
     assert done.returncode == 0, done.stdout
-    assert "No slow-down found: none of 1 cell is SLOWER" in done.stdout
+    assert "4 passed" in done.stdout
+    assert "No slow-down found: none of 3 cells is SLOWER" in done.stdout
+    assert (tmp_path / "asked").read_text().splitlines() == [
+        repr(cell)
+        for cell in (
+            Cell("iris", "numpy", device="cpu", dtype="float64"),
+            Cell("synthetic:n=100,d=4", "numpy", device="cpu", dtype="float32"),
+            Cell("iris", "torch-autograd", "lbfgs", device="cpu", dtype="float64"),
+        )
+    ]
 
 
-def test_without_the_gate_nothing_is_compared(tmp_path: Path) -> None:
-    done = run_pytest(tmp_path)
-    assert done.returncode == 0, done.stdout
-    assert "bench gate" not in done.stdout
+def test_a_dtype_that_a_kernel_refuses_is_skipped_by_test_and_gate(tmp_path: Path) -> None:
+    (tmp_path / "one_dtype.py").write_text(
+        "from logreg_kernels import KERNELS\ntype(KERNELS['numpy']).dtypes = ('float32',)\n"
+    )
+    tests = [CELL, CELL.replace("float64", "float32")]
+    done = gated(tmp_path, "SAME", "-p", "one_dtype", tests=tests)
+    assert "1 passed, 1 skipped" in done.stdout, done.stdout
+    assert "numpy on cpu: computes in float32 only, not in float64" in done.stdout
+    asked = (tmp_path / "asked").read_text()
+    assert asked == repr(Cell("iris", "numpy", device="cpu", dtype="float32"))
+
+
+def test_a_gate_that_could_compare_nothing_is_not_green(tmp_path: Path) -> None:
+    done = gated(tmp_path, "NEW")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "--bench-gate: no cell could be timed on both sides" in done.stdout
+
+
+def test_a_base_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
+    done = run_pytest(tmp_path, "--bench-gate", "--bench-gate-base=nowhere")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    said = [line for line in done.stdout.splitlines() if "nowhere" in line]
+    assert len(said) == 1
+    assert "--bench-gate: git knows no commit 'nowhere'" in said[0]
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "gate.py" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--bench-gate"], "--bench-gate is for benchmarks: add --benchmark-only"),
+        (["--bench-gate-base=HEAD"], "--bench-gate-base is for --bench-gate: give both"),
+        (["--bench-gate", "--bench-gate-minutes=nan"], "a number above 0, not 'nan'"),
+    ],
+)
+def test_options_of_the_gate_that_can_do_nothing(
+    tmp_path: Path, options: list[str], says: str
+) -> None:
+    done = run_pytest(tmp_path, *options, only=False)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_gate_compares_with_a_commit(tmp_path: Path) -> None:

@@ -41,11 +41,13 @@ class Clone:
         folder: the work tree, where steps run.
         temporary: what RUNNER_TEMP names.
         variables: more of the environment.
+        path: a folder whose programs are found first.
     """
 
     folder: Path
     temporary: Path
     variables: dict[str, str] = field(default_factory=dict)
+    path: Path = Path(sys.executable).parent
 
     def git(self, *arguments: str) -> str:
         return git(self.folder, *arguments)
@@ -68,7 +70,7 @@ class Clone:
             if not name.startswith(("BENCH_", "GIT_", "GITHUB_", "PYTEST_", "TRITON_INTERPRET"))
         }
         environment = {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": f"{self.path}{os.pathsep}{os.environ['PATH']}",
             "GITHUB_STEP_SUMMARY": str(self.temporary / "summary.md"),
             "GITHUB_OUTPUT": str(self.temporary / "output"),
             "GITHUB_BASE_REF": "main",
@@ -237,8 +239,37 @@ def test_the_action_compares_another_repository(tmp_path: Path) -> None:
     )
     assert output["exit-code"] == "0"
     assert Path(output["summary"]).read_text(encoding="utf-8") == clone.summary
+    assert clone.summary.count("## Compare") == 1
     clone.variables["CELLS"] = "nowhere.py"
     assert clone.run(compare) == 2
+
+
+def test_the_action_says_what_a_shallow_checkout_lacks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clone = clone_of(ROOT, ["README.md"], tmp_path / "theirs")
+    clone.git("switch", "--quiet", "--create", "change")
+    clone.git("update-ref", "-d", "refs/remotes/origin/main")
+    (compare,) = [step for step in steps(ACTION) if "bench compare" in step.run]
+    clone.variables = {"BENCH_COMPARE_BASE": "", "CELLS": "cells.py"}
+    assert clone.run(compare) == 2
+    assert "origin/main is not here: check out with fetch-depth: 0" in capsys.readouterr().out
+    assert "exit-code=2\n" in (clone.temporary / "output").read_text()
+
+
+def test_the_action_can_be_used_twice_in_a_job(tmp_path: Path) -> None:
+    """The second's summary is its own; stand-ins for the comparison write them."""
+    clone = clone_of(ROOT, ["README.md"], tmp_path / "theirs")
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "python"
+    python.write_text('#!/bin/sh\nfor last in "$@"; do :; done\necho "$CELLS" >> "$last"\n')
+    python.chmod(0o755)
+    (compare,) = [step for step in steps(ACTION) if "bench compare" in step.run]
+    clone.path = tmp_path / "bin"
+    for cells in ("one.py", "two.py"):
+        clone.variables = {"BENCH_COMPARE_BASE": "HEAD", "CELLS": cells}
+        assert clone.run(compare) == 0
+    assert clone.summary == "one.py\ntwo.py\n"
 
 
 def test_the_nightly_script_of_the_page(tmp_path: Path, commands_of_a_night: Path) -> None:

@@ -18,10 +18,12 @@ from bench.suites.plan import RunCell, devices_here
 from bench.suites.session import Session
 
 ROUNDS = 3
+KERNEL, DTYPE = "torch-autograd", "float64"
 # Passes, not seconds, end a run: each round does the same work.
 BUDGET = Budget(passes=100, seconds=60.0)
 
 
+@pytest.mark.bench_cell(kernel=KERNEL, dtype=DTYPE)
 @pytest.mark.parametrize("device", devices_here())
 @pytest.mark.parametrize("optimizer", SUITES["quick"].optimizers)
 @pytest.mark.parametrize("problem", SUITES["quick"].problems)
@@ -35,7 +37,7 @@ def test_convergence(
 ) -> None:
     """A run of at most 100 passes on torch-autograd, seed by seed; each leaves a record."""
     data, algorithm = load_problem(problem), make_reporting_optimizer(optimizer)
-    bound = session.bound(data, "torch-autograd", device, "float64")
+    bound = session.bound(data, KERNEL, device, DTYPE)
     traces: list[Trace] = []
 
     def run(seed: int) -> None:
@@ -47,14 +49,12 @@ def test_convergence(
     benchmark.pedantic(run, setup=lambda: ((len(traces),), {}), rounds=ROUNDS)
     records = []
     for seed, trace in enumerate(traces):
-        cell = RunCell(
-            data, "torch-autograd", optimizer, algorithm, device, "float64", seed, 0, BUDGET, None
-        )
+        cell = RunCell(data, KERNEL, optimizer, algorithm, device, DTYPE, seed, 0, BUDGET, None)
         records.append(session.scored(cell, bound, trace))
     benchmark.extra_info.update(
         problem=problem,
         optimizer=optimizer,
-        kernel="torch-autograd",
+        kernel=KERNEL,
         device=device,
         status=[record.status for record in records],
         relative_gap=[record.score["relative_gap"] for record in records],

@@ -15,7 +15,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from bench.problems import load_problem
 from bench.records import Record
 from bench.suites.definitions import SUITES
-from bench.suites.plan import KernelCell, devices_here, why_not_timed
+from bench.suites.plan import KernelCell, devices_here, why_skipped
 from bench.suites.session import Session
 from logreg_kernels import KERNELS
 
@@ -24,6 +24,7 @@ from logreg_kernels import KERNELS
 MOST_SAMPLES = 1_000
 
 
+@pytest.mark.bench_cell
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("device", devices_here())
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -38,7 +39,7 @@ def test_value_and_grad(
     keep: Callable[[Iterable[Record]], None],
 ) -> None:
     """One call, ended by a synchronise; matched with the reference before it is timed."""
-    reason = why_not_timed(kernel, device)
+    reason = why_skipped(kernel, device, dtype)
     if reason:
         pytest.skip(f"{kernel} on {device}: {reason}")
     data = load_problem(problem)

@@ -14,14 +14,16 @@ from bench.measure.bandwidth import reader
 from bench.measure.kernel_time import value_and_grad_call
 from bench.problems import load_problem
 from bench.rooflines import READ
-from bench.suites.plan import devices_here, why_not_timed
+from bench.suites.plan import devices_here, why_skipped
 from bench.suites.session import Session
 from logreg_kernels import KERNELS
 
 # What a call costs whatever the data, and two megabytes, which stay in most last-level caches.
 PROBLEMS = ("synthetic:n=100,d=4", "synthetic:n=10000,d=54")
+DTYPE = "float32"
 
 
+@pytest.mark.bench_cell(dtype=DTYPE)
 @pytest.mark.parametrize("device", devices_here())
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("problem", PROBLEMS)
@@ -29,10 +31,10 @@ def test_roofline(
     problem: str, kernel: str, device: str, benchmark: BenchmarkFixture, session: Session
 ) -> None:
     """One call of value and gradient in float32."""
-    reason = why_not_timed(kernel, device)
+    reason = why_skipped(kernel, device, DTYPE)
     if reason:
         pytest.skip(f"{kernel} on {device}: {reason}")
-    objective = session.bound(load_problem(problem), kernel, device, "float32").objective
+    objective = session.bound(load_problem(problem), kernel, device, DTYPE).objective
     traffic = getattr(objective, "traffic_bytes", None)
     call = value_and_grad_call(objective)
 
@@ -40,7 +42,7 @@ def test_roofline(
         call()
         objective.synchronize()
 
-    benchmark.group = f"roofline {problem} float32"
+    benchmark.group = f"roofline {problem} {DTYPE}"
     benchmark(ended)
     _add_bytes(benchmark, traffic)
 
@@ -48,8 +50,8 @@ def test_roofline(
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_read(problem: str, benchmark: BenchmarkFixture) -> None:
     """X once, on all threads: the roof."""
-    X = load_problem(problem).X.astype("float32")
-    benchmark.group = f"roofline {problem} float32"
+    X = load_problem(problem).X.astype(DTYPE)
+    benchmark.group = f"roofline {problem} {DTYPE}"
     benchmark.extra_info["entry"] = READ
     benchmark(reader([X]))
     _add_bytes(benchmark, X.nbytes)

@@ -1,20 +1,21 @@
-"""pytest-benchmark's side of the suites: options, machine info, records, and the gate."""
+"""pytest-benchmark's side of the suites: options, machine info and records."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import argparse
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench.comparisons import REGRESSIONS, Cell, Comparison
-from bench.measure.environment import environment
-from bench.records import Record, RecordStore
-from bench.suites.session import Session
+from bench.suites import gate
+
+if TYPE_CHECKING:
+    from bench.records import Record
+    from bench.suites.session import Session
 
 SUITE = "pytest"
-_COMPARISON = pytest.StashKey[Comparison]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,17 +38,34 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption(
         "--bench-gate-minutes",
-        type=float,
+        type=_minutes,
         default=8.0,
         metavar="M",
         help="budget of --bench-gate (default: 8)",
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The gate, where it is asked for and something is timed."""
+    config.addinivalue_line(
+        "markers",
+        f"{gate.MARK}(**parameters): this test times the cell of its own parameters and of these",
+    )
+    if not config.getoption("--bench-gate"):
+        if config.getoption("--bench-gate-base"):
+            raise pytest.UsageError("--bench-gate-base is for --bench-gate: give both")
+        return
+    if not config.getoption("--benchmark-only"):
+        raise pytest.UsageError("--bench-gate is for benchmarks: add --benchmark-only")
+    config.pluginmanager.register(gate, "bench-gate")
+
+
 def pytest_benchmark_update_machine_info(
     config: pytest.Config, machine_info: dict[str, Any]
 ) -> None:
     """GPU, threads in effect, BLAS and versions, beside what pytest-benchmark finds itself."""
+    from bench.measure.environment import environment
+
     machine_info["environment"] = environment()
 
 
@@ -61,74 +79,24 @@ def results_folder(pytestconfig: pytest.Config) -> Path:
 @pytest.fixture(scope="session")
 def session(results_folder: Path) -> Session:
     """Optima and bound kernels, shared by all benchmarks of this run."""
+    from bench.suites.session import Session
+
     return Session(SUITE, results_folder)
 
 
 @pytest.fixture(scope="session")
 def keep(results_folder: Path) -> Callable[[Iterable[Record]], None]:
     """Append records to the results folder."""
+    from bench.records import RecordStore
+
     return RecordStore(results_folder).append
 
 
-def cell_of(item: pytest.Item) -> Cell | None:
-    """The cell that a test of the suites times; None for one that times something else."""
-    parameters: Mapping[str, str] = getattr(getattr(item, "callspec", None), "params", {})
-    if "problem" not in parameters or "device" not in parameters:
-        return None
-    return Cell(
-        problem=parameters["problem"],
-        kernel=parameters.get("kernel", "torch-autograd"),
-        optimizer=parameters.get("optimizer", ""),
-        device=parameters["device"],
-        dtype=parameters.get("dtype", "float64"),
-    )
-
-
-@pytest.fixture(scope="session")
-def comparison(request: pytest.FixtureRequest, results_folder: Path) -> Comparison:
-    """All collected cells compared with the base, once; see `python -m bench compare`."""
-    from bench.report.comparison import write_comparison
-    from bench.suites.plan import why_not_timed
-    from bench.track.compare import Commits, compare_commits
-    from bench.track.sampling import Plan
-
-    cells = dict.fromkeys(filter(None, map(cell_of, request.session.items)))
-    able = [cell for cell in cells if not why_not_timed(cell.kernel, cell.device)]
-    option = request.config.getoption
-    found = compare_commits(
-        Commits(option("--bench-gate-base"), folder=request.config.rootpath),
-        able,
-        Plan(minutes=option("--bench-gate-minutes")),
-    )
-    write_comparison(found, results_folder)
-    request.config.stash[_COMPARISON] = found
-    return found
-
-
-@pytest.fixture(autouse=True)
-def gate(request: pytest.FixtureRequest) -> None:
-    """With --bench-gate, the test of a cell that is SLOWER than the base's fails."""
-    cell = cell_of(request.node)
-    if cell is None or not request.config.getoption("--bench-gate"):
-        return
-    comparison: Comparison = request.getfixturevalue("comparison")
-    for result in comparison.cells:
-        if result.cell == cell and result.verdict in REGRESSIONS:
-            ratio = f"{result.ratio:.2f}x of base's time" if result.ratio else result.reason
-            pytest.fail(f"{result.verdict}: {cell}: {ratio}", pytrace=False)
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    """What the gate found, in words."""
-    if _COMPARISON in config.stash:
-        from bench.report.comparison import describe_sides, headline, notable, readable
-
-        found = config.stash[_COMPARISON]
-        terminalreporter.section("bench gate")
-        terminalreporter.line(headline(found))
-        terminalreporter.line(describe_sides(found))
-        if notable(found):
-            frame = readable(notable(found))
-            terminalreporter.line(frame.to_markdown(index=False, disable_numparse=True))
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not minutes > 0:
+        raise argparse.ArgumentTypeError(f"minutes are a number above 0, not {text!r}")
+    return minutes

@@ -173,6 +173,11 @@ def dtype_refused(kernel: str, dtype: str) -> str | None:
     return None if dtype in dtypes else f"computes in {', '.join(dtypes)} only, not in {dtype}"
 
 
+def why_skipped(kernel: str, device: str, dtype: str) -> str | None:
+    """None if the kernel can be timed on the device in that dtype, else the reason in words."""
+    return why_not_timed(kernel, device) or dtype_refused(kernel, dtype)
+
+
 def check_kernel(kernel: str, device: str) -> None:
     """Raise InputError unless there is such a kernel and it can be timed on the device."""
     if kernel not in KERNELS:

@@ -1,0 +1,106 @@
+"""The gate of `pytest --benchmark-only --bench-gate`: what is SLOWER than a base fails its test.
+
+A plugin that `conftest.py` registers where the option is given. The tests time one commit; the
+comparison, made once and before the first of them, has both commits take turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+from bench.comparisons import NEW, NOT_TIMED, Cell, Comparison
+from bench.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MARK = "bench_cell"
+_PARAMETERS = ("problem", "kernel", "optimizer", "device", "dtype")
+_COMPARISON = pytest.StashKey[Comparison]()
+
+
+def cell_of(item: pytest.Item) -> Cell | None:
+    """The cell that a test times: its parameters, and what its mark `bench_cell` says besides.
+
+    None for a test without the mark, which times something that `bench compare` has no cell for.
+    """
+    mark = item.get_closest_marker(MARK)
+    if mark is None:
+        return None
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    named = {name: parameters[name] for name in _PARAMETERS if name in parameters}
+    return Cell(**named, **mark.kwargs)
+
+
+def cells_to_compare(items: Iterable[pytest.Item]) -> list[Cell]:
+    """The tests' cells, each once, but for those whose tests are skipped."""
+    from bench.suites.plan import why_skipped
+
+    cells = dict.fromkeys(cell for cell in map(cell_of, items) if cell is not None)
+    return [cell for cell in cells if not why_skipped(cell.kernel, cell.device, cell.dtype)]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Compare all collected cells before the first that is timed; see `bench compare`."""
+    if cell_of(item) is None or _COMPARISON in item.config.stash:
+        return
+    try:
+        item.config.stash[_COMPARISON] = _compare(item.session)
+    except InputError as error:
+        _give_up(str(error))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Time as without the gate, then fail the test whose cell has become slower."""
+    yield
+    cell, found = cell_of(item), item.config.stash.get(_COMPARISON, None)
+    for result in found.regressions if found else ():
+        if result.cell == cell:
+            ratio = f"{result.ratio:.2f}x of base's time" if result.ratio else result.reason
+            pytest.fail(f"{result.verdict}: {cell}: {ratio}", pytrace=False)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """What the gate found, in words."""
+    from bench.report.comparison import describe_sides, headline, notable, readable
+
+    found = config.stash.get(_COMPARISON, None)
+    if found is None:
+        return
+    terminalreporter.section("bench gate")
+    terminalreporter.line(headline(found))
+    terminalreporter.line(describe_sides(found))
+    if notable(found):
+        frame = readable(notable(found))
+        terminalreporter.line(frame.to_markdown(index=False, disable_numparse=True))
+
+
+def _compare(session: pytest.Session) -> Comparison:
+    from bench.report.comparison import write_comparison
+    from bench.track.compare import Commits, compare_commits
+    from bench.track.sampling import Plan
+
+    config = session.config
+    results: Path = config.invocation_params.dir / config.getoption("--bench-results")
+    found = compare_commits(
+        Commits(config.getoption("--bench-gate-base"), folder=config.rootpath),
+        cells_to_compare(session.items),
+        Plan(minutes=config.getoption("--bench-gate-minutes")),
+    )
+    write_comparison(found, results)
+    if all(result.verdict in (NEW, NOT_TIMED) for result in found.cells):
+        reason = found.cells[0].reason
+        raise InputError(f"no cell could be timed on both sides, the first because: {reason}")
+    return found
+
+
+def _give_up(reason: str) -> NoReturn:
+    """End the session with one line and the exit code of a bad command line."""
+    words = " ".join(reason.split())
+    pytest.exit(f"--bench-gate: {words}", returncode=pytest.ExitCode.USAGE_ERROR)
