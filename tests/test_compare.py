@@ -121,6 +121,32 @@ def test_what_an_editable_install_would_add_is_not_taken_for_the_commit_s(
     assert f"lately was imported from {tmp_path / 'lately.py'}" in found.cells[0].reason
 
 
+def test_what_an_earlier_cell_left_behind_is_not_in_a_later_one_s_process(tmp_path: Path) -> None:
+    leaves = "lambda: setattr(os, 'left', 1) or costs(1e-3)()"
+    finds = "lambda: costs(5e-3 if hasattr(os, 'left') else 1e-3)()"
+    commit(tmp_path, "base", cells=cells_source(a=1e-3, b=finds))
+    (tmp_path / "cells.py").write_text(cells_source(a=leaves, b=finds))
+    assert verdicts(compare(tmp_path)) == {"a": "SAME", "b": "SAME"}
+
+
+def test_a_file_of_cells_is_found_from_anywhere_in_the_repository(tmp_path: Path) -> None:
+    below = tmp_path / "below"
+    below.mkdir()
+    commit(tmp_path, "base", **{"below/cells": cells_source(a=1e-3)})
+    (below / "cells.py").write_text(cells_source(a=2e-3))
+    for folder, file in (
+        (tmp_path, "below/cells.py"),
+        (below, "cells.py"),
+        (below, "below/cells.py"),
+        (tmp_path, str(below / "cells.py")),
+    ):
+        found = compare_commits(Commits("HEAD", folder=folder, file=file), (), Plan(minutes=0.02))
+        assert found.cells[0].cell.file == "below/cells.py"
+        assert found.cells[0].head_s[0] == pytest.approx(2e-3, rel=0.02)
+    with pytest.raises(InputError, match="is not in the repository"):
+        compare_commits(Commits("HEAD", folder=tmp_path, file=__file__), (), Plan())
+
+
 def test_a_process_that_ends_says_its_last_words(tmp_path: Path) -> None:
     commit(tmp_path, "base", cells=cells_source(a=1e-3))
     dies = "lambda: os.write(2, b'no such device\\n') and os._exit(3)"
@@ -189,7 +215,7 @@ def test_worktrees_are_gone_afterwards(tmp_path: Path) -> None:
     ("commits", "words"),
     [
         (Commits(base="nowhere"), "git knows no commit 'nowhere'"),
-        (Commits(base="HEAD", file="missing.py"), "there is no missing.py"),
+        (Commits(base="HEAD", file="missing.py"), "there is no file missing.py"),
         (
             Commits(base="HEAD", file="cells.py", build="echo no compiler >&2; exit 3"),
             "exit code 3: no compiler",

@@ -30,7 +30,8 @@ class Commits:
     Args:
         base, head: any names that git knows; base None is where head left the main branch.
         folder: somewhere in the repository.
-        file: a file of cells of the user's own, relative to the repository; None for a suite.
+        file: a file of cells of the user's own, in the repository: relative to its root, or else
+            to `folder`; None for a suite.
         build: a shell command to run in each worktree before anything is timed.
     """
 
@@ -59,6 +60,7 @@ def compare_commits(
     """
     start = time.monotonic()
     root = repository(commits.folder.resolve())
+    file = _relative(commits.file, root, commits.folder.resolve()) if commits.file else None
     head = side(root, commits.head)
     base = side(root, commits.base or merge_base(root, commits.head))
     if commits.base is None and _same_files(root, base, head):
@@ -70,11 +72,11 @@ def compare_commits(
         if commits.build:
             for tree in trees:
                 _build(commits.build, tree)
-        if commits.file:
+        if file:
             environment = {**environment_here(), "torch_threads": plan.threads}
         else:
             environment = _environment(trees, plan.threads)
-        chosen = file_cells(commits.file, trees) if commits.file else list(cells)
+        chosen = file_cells(file, trees) if file else list(cells)
         if not chosen:
             raise InputError("there is nothing to compare: no cell that is named can run here")
         notes = _notes(root, base, head)
@@ -129,6 +131,18 @@ def _build(command: str, tree: Path) -> None:
         raise InputError(
             f"--build failed in {tree.name} with exit code {done.returncode}: {lines[-1]}"
         )
+
+
+def _relative(file: str, root: Path, folder: Path) -> str:
+    """The file as both trees have it: relative to the root."""
+    for path in (root / file, folder / file):
+        if path.is_file() or Path(file).is_absolute():
+            if not path.resolve().is_relative_to(root.resolve()):
+                raise InputError(
+                    f"--cells {file} is not in the repository {root}: both commits are to have it"
+                )
+            return str(path.resolve().relative_to(root.resolve()))
+    return file
 
 
 def _same_files(root: Path, base: Side, head: Side) -> bool:

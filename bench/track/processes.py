@@ -39,7 +39,7 @@ _LOADED_FIRST = (
     "bench.measure.cell",
     "bench.optimizers",
     "bench.problems",
-    "logreg_kernels.fused_cpu",
+    "logreg_kernels.fused_cpu_binary",  # and with it Numba
 )
 
 
@@ -85,9 +85,18 @@ class SideProcess:
             cwd=None if own else tree,
             start_new_session=True,
         )
+        self._forked = False
         self._selector = selectors.DefaultSelector()
         assert self._process.stdout is not None  # it was asked for
         self._selector.register(self._process.stdout, selectors.EVENT_READ)
+
+    def fork(self) -> None:
+        """Go on in a child that has what was loaded at the start, and nothing of earlier cells."""
+        if self._forked:
+            self._ask(ask="leave")
+        self._forked = False
+        self._ask(ask="fork")
+        self._forked = True
 
     def environment(self) -> Mapping[str, Any]:
         """Where `bench` was imported from ("tree"), and the environment that it sees."""
@@ -140,8 +149,11 @@ class SideProcess:
             if not answered:
                 self._kill()
                 raise NotTimed("failed", f"no answer within {_TIMEOUT_S:g} s")
-            raise NotTimed("failed", f"its process ended: {self._ending()}")
+            raise NotTimed("failed", f"its process ended: {self._ending(process.wait())}")
         reply: dict[str, Any] = json.loads(line)
+        if "ended" in reply and request["ask"] != "leave":
+            self._kill()  # what it may have read of the next request is not to be answered
+            raise NotTimed("failed", f"its process ended: {self._ending(reply['ended'])}")
         if "reason" in reply:
             raise NotTimed(reply["status"], reply["reason"])
         return reply
@@ -152,8 +164,7 @@ class SideProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
-    def _ending(self) -> str:
-        code = self._process.wait()
+    def _ending(self, code: int) -> str:
         self._errors.seek(0)
         said = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
         return ": ".join([f"signal {-code}" if code < 0 else f"exit code {code}", *said])

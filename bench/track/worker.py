@@ -10,6 +10,10 @@ standard input with one line on its standard output:
     {"ask": "open", "cell": C, "work": W,   {"work": W}, found here where it was null; or
      "slow_down": s}                        {"status": S, "reason": R} where it can't be timed
     {"ask": "block"}                        {"seconds": t}, of one unit of the cell's work
+    {"ask": "fork"}                         {"forked": true}, from a child that answers from here on
+    {"ask": "leave"}                        {"ended": 0}, from its parent, which goes on
+
+A child that ends unasked is answered for with its exit code: {"ended": 3}.
 """
 
 from __future__ import annotations
@@ -100,13 +104,15 @@ def load_cells(file: str) -> dict[str, Callable[[], Call]]:
     """What `cells()` returns in a file of this side's tree."""
     path = Path(os.environ["BENCH_TREE"]) / file
     if not path.is_file():
-        raise NotTimed("gone", f"there is no {file}")
+        raise NotTimed("gone", f"there is no file {file}")
     spec = importlib.util.spec_from_file_location("cells_under_test", path)
     if spec is None or spec.loader is None:
         raise NotTimed("failed", f"{file} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
+    if not hasattr(module, "cells"):
+        raise NotTimed("failed", f"{file} has no function cells()")
     return dict(module.cells())
 
 
@@ -315,6 +321,15 @@ def answer(request: Mapping[str, Any], opened: list[OpenCell]) -> dict[str, Any]
     return {"tree": str(Path(sys.modules["bench"].__file__ or "")), "environment": environment()}
 
 
+def fork() -> dict[str, Any]:
+    """Reply from a child, in which nothing that earlier cells left behind is; and when that has
+    ended, from here."""
+    child = os.fork()
+    if not child:
+        return {"forked": True}
+    return {"ended": os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}
+
+
 def main() -> None:
     """Answer requests until there are no more."""
     cpus, threads, modules = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
@@ -334,8 +349,11 @@ def main() -> None:
                 os.sched_setaffinity(int(task.name), {int(cpu) for cpu in cpus.split(",")})
     opened: list[OpenCell] = []
     for line in sys.stdin:
+        request = json.loads(line)
         try:
-            reply = answer(json.loads(line), opened)
+            if request["ask"] == "leave":
+                os._exit(0)
+            reply = fork() if request["ask"] == "fork" else answer(request, opened)
         except NotTimed as error:
             reply = {"status": error.status, "reason": str(error)}
         except Exception as error:  # whatever a commit under test raises is its cell's result
