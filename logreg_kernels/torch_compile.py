@@ -39,6 +39,9 @@ from logreg_kernels.torch_devices import (
 # thread whatever it is given later, and takes twice as long on two cores; divided among two, a
 # call on 100 rows takes a third longer.
 _TRACED_ROWS, _TRACED_COLUMNS, _TRACED_CLASSES = 65_537, 33, 5
+# The last size that inductor writes other code for than for greater ones: a float32 sum of more
+# numbers is made of sums of 4096.
+_LAST_CHANGE = 4096
 # torch counts the variants of a function over all binds: dtypes, devices, one column or more,
 # numbers of threads. Past its default of 8 it gives up.
 _MOST_VARIANTS = 64
@@ -120,6 +123,7 @@ class TorchCompileObjective(TorchAutogradObjective):
     Traffic: X is read twice, once for the logits and once for the gradient.
     """
 
+    X: torch.Tensor
     penalty: torch.Tensor
     """l2, 0-d: a number of Python's would be compiled in."""
 
@@ -136,8 +140,11 @@ class TorchCompileObjective(TorchAutogradObjective):
             if len(rows) == 1:
                 rows = rows.expand(2)  # the same mean; a length of 1 would be compiled for
             X, y = X[rows], y[rows]
-        with torch.no_grad():  # on or off is compiled for
-            grad, value = compiled(len(self.coefficient_shape))(w, X, y, self.penalty)
+        try:
+            grad, value = _call(w, X, y, self.penalty)
+        except torch._dynamo.exc.FailOnRecompileLimitHit:  # torch's own: in bind it is ours
+            compile_for(self)
+            grad, value = _call(w, X, y, self.penalty)
         return value, grad
 
 
@@ -170,17 +177,29 @@ def compiled(dimensions: int) -> Callable[..., tuple[torch.Tensor, torch.Tensor]
     return torch.compile(function, dynamic=True, fullgraph=True)
 
 
+def _call(
+    w: torch.Tensor, X: torch.Tensor, y: torch.Tensor, penalty: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gradient and value, by code in place or compiled now."""
+    with torch.no_grad():  # on or off is compiled for
+        return compiled(w.ndim)(w, X, y, penalty)
+
+
 def compile_for(objective: TorchCompileObjective) -> None:
     """Compile for any number of rows, by calls of all the lengths that may need code of their own.
 
-    inductor looks at sizes, too: some of its code holds from 4097 rows on, or up to 32, and
-    Triton's up to 2^31 entries of X. Where code is in place that holds, a call compiles nothing.
+    inductor looks at sizes, too: some of its code holds from 4097 rows, columns or coefficients
+    on, or up to 32 rows and classes, and Triton's up to 2^31 entries of X. Batches may be longer
+    than the data, so the rows are made up. Where code is in place that holds, a call compiles
+    nothing; that it is in place, only a call can tell: torch._dynamo.reset() drops it, and torch
+    keeps code for each number of threads, and for deterministic algorithms on and off.
     """
     import torch._dynamo
     import torch.fx.experimental._config
 
     shapes: Any = torch.fx.experimental._config
-    w = torch.zeros(objective.coefficient_shape)
+    shape = objective.coefficient_shape
+    traced = (_TRACED_CLASSES, 1 if objective.n_features == 1 else _TRACED_COLUMNS)
     with (
         warnings.catch_warnings(),
         torch._dynamo.config.patch(recompile_limit=_MOST_VARIANTS),
@@ -188,32 +207,23 @@ def compile_for(objective: TorchCompileObjective) -> None:
     ):
         # inductor loads torch.utils.mkldnn, which is written with what torch deprecates.
         warnings.filterwarnings("ignore", message="`torch.jit.script_method` is deprecated")
-        _compile_kind(
-            len(objective.coefficient_shape),
-            objective.X.dtype,
-            objective.X.device,
-            objective.n_features == 1,
-            torch.get_num_threads(),
-        )
+        _call_made_up(objective, _TRACED_ROWS, traced[-len(shape) :])
+        # Wide data stand for wider ones, which 4097 rows of might not fit into memory.
+        shape = tuple(min(size, _LAST_CHANGE + 1) for size in shape)
         length = 2
-        while length <= min(objective.n_samples, _TRACED_ROWS):
-            objective.value_and_grad(w, torch.zeros(length, dtype=torch.int64))
+        while length <= _LAST_CHANGE:
+            _call_made_up(objective, length, shape)
             length *= 2
-        objective.value_and_grad(w)
+        w = objective.penalty.new_zeros(objective.coefficient_shape)
+        _call(w, objective.X, objective.y, objective.penalty)
+        _call_made_up(objective, _LAST_CHANGE + 1, shape)
         objective.synchronize()
 
 
-@cache
-def _compile_kind(
-    dimensions: int, dtype: torch.dtype, device: torch.device, one_column: bool, threads: int
-) -> None:
-    """Trace made-up data; torch keeps code for each of the arguments, `threads` among them."""
-    n, d = _TRACED_ROWS, 1 if one_column else _TRACED_COLUMNS
-    numbers: dict[str, Any] = {"dtype": dtype, "device": device}
-    y = torch.zeros(n, dtype=dtype if dimensions == 1 else torch.int64, device=device)
-    w = torch.zeros((d,) if dimensions == 1 else (_TRACED_CLASSES, d), **numbers)
-    with torch.no_grad():
-        compiled(dimensions)(w, torch.zeros((n, d), **numbers), y, torch.zeros((), **numbers))
+def _call_made_up(objective: TorchCompileObjective, n: int, shape: tuple[int, ...]) -> None:
+    """The objective's function, as the objective calls it, for n rows and w of this shape."""
+    y, penalty = objective.y.new_zeros(n), objective.penalty
+    _call(penalty.new_zeros(shape), penalty.new_zeros((n, shape[-1])), y, penalty)
 
 
 def _cpp_compiler() -> str:

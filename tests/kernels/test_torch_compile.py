@@ -63,6 +63,55 @@ def test_no_call_after_bind_compiles(variant: Variant, n: int, d: int, c: int) -
     assert graphs() == before
 
 
+# One shape for each side of a size from which on inductor's code is another: 4096 columns, 4096
+# coefficients, 32 rows and classes. Binds of other shapes must not be what makes them pass.
+@each_here
+@pytest.mark.parametrize(
+    ("n", "d", "c"), [(33, 7, 2), (33, 4100, 2), (33, 7, 3), (33, 2000, 3), (4, 1, 4)]
+)
+def test_no_call_compiles_whatever_was_compiled_or_dropped_before(
+    variant: Variant, n: int, d: int, c: int
+) -> None:
+    case = random_case(n, d, variant.dtype, c=c)
+    bind_case(variant, case)
+    torch._dynamo.reset()
+    objective, w = bind_case(variant, case)
+    with torch.compiler.set_stance("fail_on_recompile"):
+        for m in (2, 28, 29, n, 4096, 4097):
+            objective.value_and_grad(w, np.arange(m) % n)
+
+
+@each_here
+def test_bind_compiles_for_settings_that_changed_since_the_last(variant: Variant) -> None:
+    case = random_case(33, 7, variant.dtype)
+    bind_case(variant, case)
+    torch.use_deterministic_algorithms(True)
+    try:
+        objective, w = bind_case(variant, case)
+        with torch.compiler.set_stance("fail_on_recompile"):
+            for m in (2, 4096, 4097):
+                objective.value_and_grad(w, np.arange(m) % 33)
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+@each_here
+def test_a_call_after_a_change_of_threads_compiles_past_torchs_own_limit(variant: Variant) -> None:
+    # A process with many problems has more variants in place than torch's default allows.
+    torch._dynamo.reset()
+    objective, w = bind_case(variant, random_case(33, 7, variant.dtype))
+    value, grad = objective.value_and_grad(w)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        with torch._dynamo.config.patch(recompile_limit=1):
+            again, grad_again = objective.value_and_grad(w)
+    finally:
+        torch.set_num_threads(threads)
+    assert float(again) == pytest.approx(float(value), rel=16 * variant.eps)
+    torch.testing.assert_close(grad_again, grad)
+
+
 @each_here
 @pytest.mark.parametrize(("d", "c"), [(7, 2), (1, 2), (7, 3), (1, 3)])
 def test_binds_of_a_kind_share_their_code(variant: Variant, d: int, c: int) -> None:
