@@ -233,16 +233,11 @@ def _samples(folder: Path) -> Path:
 
 def _conclude(found: Comparison, folder: Path, summary: Path | None, every: bool) -> int:
     """Keep what was found, say it, and return the exit code."""
-    from bench.comparisons import NEW, NOT_TIMED
     from bench.report.comparison import markdown, write_comparison
 
     write_comparison(found, folder)
     append_summary(summary, markdown(found))
-    if all(cell.verdict in (NEW, NOT_TIMED) for cell in found.cells):
-        raise InputError(
-            "no cell could be timed on both sides, the first because: "
-            f"{found.cells[0].reason} (all reasons: {folder / 'tables' / 'comparison.md'})"
-        )
+    found.require_timed()
     _print(found, folder, every)
     return EXIT_FAILED if found.regressions else 0
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.errors import InputError
 from bench.json_documents import read_document
 
 SCHEMA_VERSION = 1
@@ -39,6 +40,14 @@ class Cell:
     device: str = ""
     dtype: str = ""
     file: str = ""
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What cells that are set up together have in common: a problem, a kernel and where it
+        runs; or a file and the one cell in it."""
+        if self.file:
+            return (self.file, self.problem)
+        return (self.problem, self.kernel, self.device, self.dtype)
 
     def __str__(self) -> str:
         work = self.optimizer or ("value and gradient" if self.kernel else "")
@@ -113,6 +122,15 @@ class Comparison:
     def regressions(self) -> tuple[CellResult, ...]:
         """The cells that fail a check."""
         return tuple(cell for cell in self.cells if cell.verdict in REGRESSIONS)
+
+    def require_timed(self) -> None:
+        """Raise InputError where no cell could be timed on both sides: that is no answer."""
+        if all(cell.verdict in (NEW, NOT_TIMED) for cell in self.cells):
+            reason = self.cells[0].reason
+            raise InputError(
+                f"no cell could be timed on both sides, the first because: {reason} (all reasons: "
+                "tables/comparison.md in the results folder)"
+            )
 
 
 def as_json(comparison: Comparison) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from bench.comparisons import NEW, NOT_TIMED, Cell, Comparison
+from bench.comparisons import Cell, Comparison
 from bench.errors import InputError
 
 if TYPE_CHECKING:
@@ -94,9 +94,7 @@ def _compare(session: pytest.Session) -> Comparison:
         Plan(minutes=config.getoption("--bench-gate-minutes")),
     )
     write_comparison(found, results)
-    if all(result.verdict in (NEW, NOT_TIMED) for result in found.cells):
-        reason = found.cells[0].reason
-        raise InputError(f"no cell could be timed on both sides, the first because: {reason}")
+    found.require_timed()
     return found
 
 

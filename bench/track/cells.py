@@ -15,7 +15,7 @@ def suite_cells(suite: Suite) -> list[Cell]:
     """Each kernel's value and gradient and each optimizer's run, of all places of a suite.
 
     Seeds and repetitions are the sampling's own business here: each is the same cell. Cells of one
-    problem and kernel come one after the other, so that a side can keep these.
+    place come one after the other, so that a side can keep its problem and kernel.
 
     Raises:
         InputError: see `expand`.
@@ -31,8 +31,8 @@ def suite_cells(suite: Suite) -> list[Cell]:
         for run in runs
         if run.unavailable is None
     ]
-    places = list(dict.fromkeys((cell.problem, cell.kernel, cell.dtype) for cell in cells))
-    return sorted(dict.fromkeys(cells), key=lambda c: places.index((c.problem, c.kernel, c.dtype)))
+    places = list(dict.fromkeys(cell.place for cell in cells))
+    return sorted(dict.fromkeys(cells), key=lambda cell: places.index(cell.place))
 
 
 def file_cells(file: str, trees: tuple[Path, Path]) -> list[Cell]:

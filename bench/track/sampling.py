@@ -151,8 +151,8 @@ def _session(
         for one in pending:
             if time.monotonic() >= end and one is not pending[0]:
                 return
-            if place != _place(one.cell):
-                place = _place(one.cell)
+            if place != one.cell.place:
+                place = one.cell.place
                 pair.part(one.cell)
             if on_progress:
                 on_progress(Progress(decided, total, f"session {session + 1}: {one.cell}"))
@@ -165,16 +165,6 @@ def _session(
                 pair.restart_what_ended()
     finally:
         pair.close()
-
-
-def _place(cell: Cell) -> tuple[str, ...]:
-    """Cells of one place share a process: of a problem and a kernel, which are set up once.
-
-    Cells of a file have one each.
-    """
-    if cell.file:
-        return (cell.file, cell.problem)
-    return (cell.problem, cell.kernel, cell.device, cell.dtype)
 
 
 class _Ended(Exception):  # noqa: N818 - not an error of this program
