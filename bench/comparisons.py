@@ -124,9 +124,13 @@ class Comparison:
         return tuple(cell for cell in self.cells if cell.verdict in REGRESSIONS)
 
     def require_timed(self) -> None:
-        """Raise InputError where no cell could be timed on both sides: that is no answer."""
-        if all(cell.verdict in (NEW, NOT_TIMED) for cell in self.cells):
-            reason = self.cells[0].reason
+        """Raise InputError where no cell could be timed on both sides: that is no answer.
+
+        If all of them are new, it is one: there is nothing to compare with yet.
+        """
+        verdicts = {cell.verdict for cell in self.cells}
+        if NOT_TIMED in verdicts and verdicts <= {NEW, NOT_TIMED}:
+            reason = next(cell.reason for cell in self.cells if cell.verdict == NOT_TIMED)
             raise InputError(
                 f"no cell could be timed on both sides, the first because: {reason} (all reasons: "
                 "tables/comparison.md in the results folder)"

@@ -127,8 +127,8 @@ def test_a_table_without_reasons_has_no_column_for_them() -> None:
 
 
 def test_one_session_is_one() -> None:
-    assert "1 session of two" in describe_sides(comparison(result(), sessions=1))
-    assert "2 sessions of two" in describe_sides(comparison(result(), sessions=2))
+    assert "1 session of new" in describe_sides(comparison(result(), sessions=1))
+    assert "2 sessions of new" in describe_sides(comparison(result(), sessions=2))
 
 
 def test_what_would_decide_is_what_helps() -> None:

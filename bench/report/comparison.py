@@ -128,7 +128,8 @@ def describe_sides(comparison: Comparison) -> str:
     if comparison.paired:
         sessions = "1 session" if comparison.sessions == 1 else f"{comparison.sessions} sessions"
         how = (
-            f"{sessions} of two new processes in {comparison.seconds:.0f} s, base and head in turns"
+            f"{sessions} of new processes on both sides in {comparison.seconds:.0f} s, base and "
+            "head in turns"
         )
         confidence = f"all intervals together hold with {comparison.confidence:.0%} confidence"
     else:

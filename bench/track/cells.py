@@ -44,7 +44,7 @@ def file_cells(file: str, trees: tuple[Path, Path]) -> list[Cell]:
     names: list[str] = []
     reasons: list[str] = []
     for tree in reversed(trees):
-        process = SideProcess(tree, (), 1, own=False)
+        process = SideProcess(tree, (), 1, suite=False)
         try:
             names += process.names(file)
         except NotTimed as error:

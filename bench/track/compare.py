@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +18,15 @@ from bench.suites.run import OnProgress
 from bench.track.cells import file_cells
 from bench.track.processes import NotTimed, SideProcess
 from bench.track.sampling import Plan, sample
-from bench.track.worktrees import WORKING_TREE, checked_out, git, merge_base, repository, side
+from bench.track.worktrees import (
+    WORKING_TREE,
+    checked_out,
+    git,
+    merge_base,
+    repository,
+    side,
+    without_hook,
+)
 
 # Both sides run with what is installed here; where one of these differs, that may not be theirs.
 _REQUIREMENTS = ("pyproject.toml", "constraints.txt", "requirements.txt", "setup.py", "setup.cfg")
@@ -125,7 +134,14 @@ def _environment(trees: tuple[Path, Path], threads: int) -> dict[str, Any]:
 
 
 def _build(command: str, tree: Path) -> None:
-    done = subprocess.run(command, shell=True, cwd=tree, capture_output=True, text=True)
+    done = subprocess.run(
+        command,
+        shell=True,
+        cwd=tree,
+        env=without_hook(os.environ),
+        capture_output=True,
+        text=True,
+    )
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["it printed nothing"]
         raise InputError(

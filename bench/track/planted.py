@@ -29,22 +29,35 @@ def reads_of(X: Any, device: str, dtype: str) -> Callable[[int], Call]:
     matrix: Any = check_matrix(X, check_dtype(dtype))
     vector: Any = np.ones(matrix.shape[1], dtype=dtype)
     n = matrix.shape[0]
-    if device != "cpu":
-        import torch
-
-        matrix, vector = (torch.from_numpy(a).to(device) for a in (matrix, vector))
+    place = _on(device)
 
     def reads(rows: int) -> Call:
         times = max(1, math.ceil(rows / n))
-        part = matrix[: max(1, round(rows / times))]
+        part, vector_there = place(matrix[: max(1, round(rows / times))]), place(vector)
 
         def call() -> None:
             for _ in range(times):
-                part @ vector
+                part @ vector_there
 
         return call
 
     return reads
+
+
+def _on(device: str) -> Callable[[Any], Any]:
+    """Brings an array, or CSR, to a device; NumPy's and SciPy's own on the CPU."""
+    if device == "cpu":
+        return lambda array: array
+    import torch
+
+    def place(array: Any) -> Any:
+        if hasattr(array, "indptr"):
+            starts, columns = torch.from_numpy(array.indptr), torch.from_numpy(array.indices)
+            values = torch.from_numpy(array.data)
+            return torch.sparse_csr_tensor(starts, columns, values, array.shape).to(device)
+        return torch.from_numpy(array).to(device)
+
+    return place
 
 
 def tune(block_s: Callable[[int], tuple[float, float]], share: float, rows: int) -> int:

@@ -17,6 +17,7 @@ from typing import Any
 
 from bench.comparisons import Cell
 from bench.errors import InputError
+from bench.track.worktrees import without_hook
 
 _WORKER = Path(__file__).with_name("worker.py")
 
@@ -58,23 +59,25 @@ class SideProcess:
         tree: a checkout; modules are imported from there, files of cells lie there.
         cpus: numbers of the processors that it is pinned to; empty where that can't be done.
         threads: of every library.
-        own: whether cells are those of our suites, so that what these need is loaded at once; the
-            user's cells find their files from the root of their tree, as they would in CI.
+        suite: whether cells are those of our suites, so that what these need is loaded at once;
+            the user's cells find their files from the root of their tree, as they would in CI.
     """
 
     def __init__(
-        self, tree: Path, cpus: tuple[int, ...], threads: int, *, own: bool = True
+        self, tree: Path, cpus: tuple[int, ...], threads: int, *, suite: bool = True
     ) -> None:
         environment = {
-            **os.environ,
+            **without_hook(os.environ),
             **dict.fromkeys(_THREADS, str(threads)),
             "BENCH_TREE": str(tree),
             "PYTHONPATH": os.pathsep.join(
                 filter(None, (str(tree), str(tree / "src"), os.environ.get("PYTHONPATH")))
             ),
             "PYTHONHASHSEED": "0",
+            # torch.compile's processes would start beside what is timed.
+            "TORCHINDUCTOR_COMPILE_THREADS": "1",
         }
-        modules = _LOADED_FIRST if own else ()
+        modules = _LOADED_FIRST if suite else ()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(_WORKER), ",".join(map(str, cpus)), str(threads), *modules],
@@ -82,18 +85,19 @@ class SideProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            cwd=None if own else tree,
+            cwd=None if suite else tree,
             start_new_session=True,
         )
-        self._forked = False
+        self._forked, self._said = False, 0
         self._selector = selectors.DefaultSelector()
         assert self._process.stdout is not None  # it was asked for
         self._selector.register(self._process.stdout, selectors.EVENT_READ)
 
     def fork(self) -> None:
         """Go on in a child that has what was loaded at the start, and nothing of earlier cells."""
-        if self._forked:
-            self._ask(ask="leave")
+        if self._forked and self._ask(ask="leave")["ended"]:
+            self._kill()  # the child had ended before, and what was asked is still to be answered
+            raise NotTimed("failed", "its process ended between two cells")
         self._forked = False
         self._ask(ask="fork")
         self._forked = True
@@ -116,6 +120,7 @@ class SideProcess:
         Raises:
             NotTimed: it can't be timed here; as do all methods.
         """
+        self._said = os.fstat(self._errors.fileno()).st_size
         spec = dataclasses.asdict(cell)
         work = self._ask(ask="open", cell=spec, work=work, slow_down=slow_down)["work"]
         return dict(work)
@@ -160,12 +165,13 @@ class SideProcess:
 
     def _kill(self) -> None:
         """End the process with all that its cells started, and wait until it is gone."""
-        with contextlib.suppress(ProcessLookupError):
+        # PermissionError: of a group that has ended, on macOS.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def _ending(self, code: int) -> str:
-        self._errors.seek(0)
+        self._errors.seek(self._said)
         said = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
         return ": ".join([f"signal {-code}" if code < 0 else f"exit code {code}", *said])
 

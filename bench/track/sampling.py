@@ -22,6 +22,8 @@ from bench.track.processes import NotTimed, SideProcess, pinned_cpus
 # and at least so many. An even number, as every second one begins with head.
 _CELL_S = 0.15
 _QUADRUPLES = (4, 16)
+# A base that fails in so many sessions can't be timed.
+_TRIES = 2
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class _Sampled:
     log_ratios: list[float] = field(default_factory=list)
     verdict: str = Verdict.INCONCLUSIVE
     judged: Judged | None = None
+    failures: int = 0
     reason: str = ""
 
     @property
@@ -63,12 +66,22 @@ class _Sampled:
     def look(self, plan: Plan, cells: int) -> None:
         """Judge it by what there is."""
         if len(self.log_ratios) < 2:
-            self.reason = "fewer than two sessions can't be judged: give more minutes"
+            fewer = "fewer than two sessions can't be judged: give more minutes"
+            self.reason = self.reason or fewer
             return
         self.judged = judge(
             self.log_ratios, threshold=plan.threshold, cells=cells, confidence=plan.confidence
         )
-        self.verdict = self.judged.verdict
+        self.verdict, self.reason = self.judged.verdict, ""
+
+    def fail(self, ended: _Ended) -> None:
+        """Conclude that it has no ratio, or wait for another session: base may just have been
+        interrupted, and if it could be timed before, no more than this session is lost."""
+        self.failures += 1
+        self.reason = str(ended)
+        if ended.again and (self.log_ratios or self.failures < _TRIES):
+            return
+        self.verdict, self.judged = ended.verdict, None
 
     def result(self) -> CellResult:
         judged = self.judged
@@ -144,7 +157,7 @@ def _session(
     total: int,
     on_progress: OnProgress | None,
 ) -> None:
-    pair = _Pair(trees, plan.threads, own=not pending[0].cell.file)
+    pair = _Pair(trees, plan.threads, session % 2, suite=not pending[0].cell.file)
     try:
         decided = total - len(pending)
         place: tuple[str, ...] = ()
@@ -158,32 +171,37 @@ def _session(
                 on_progress(Progress(decided, total, f"session {session + 1}: {one.cell}"))
             try:
                 _time(pair, one, plan, session)
-            except _Ended as error:
-                # Of a cell that base could time before, this session is left out and no more.
-                if error.verdict == FAILED or not one.log_ratios:
-                    one.verdict, one.reason = error.verdict, str(error)
+            except _Ended as ended:
+                one.fail(ended)
                 pair.restart_what_ended()
     finally:
         pair.close()
 
 
 class _Ended(Exception):  # noqa: N818 - not an error of this program
-    """A cell that has no ratio: its verdict, and the reason."""
+    """A cell that has no ratio: its verdict, and the reason; `again` if another session may tell
+    otherwise."""
 
-    def __init__(self, verdict: str, reason: str) -> None:
+    def __init__(self, verdict: str, reason: str, *, again: bool = False) -> None:
         super().__init__(reason)
-        self.verdict = verdict
+        self.verdict, self.again = verdict, again
 
 
 class _Pair:
-    """Both sides' processes, base first."""
+    """Both sides' processes, base first.
 
-    def __init__(self, trees: tuple[Path, Path], threads: int, own: bool) -> None:
-        self._trees, self._threads, self._own = trees, threads, own
+    Args:
+        first: the side, 0 or 1, that is started and set up before the other in this session.
+        suite: whether cells are those of our suites.
+    """
+
+    def __init__(self, trees: tuple[Path, Path], threads: int, first: int, *, suite: bool) -> None:
+        self._trees, self._threads, self._suite = trees, threads, suite
+        self._order = (first, 1 - first)
         self._cpus = pinned_cpus(threads)
-        self.sides = [self._start(tree) for tree in trees]
-        self._fresh = True
         self._forks = False
+        self._fresh = True
+        self.sides = self._start_both()
 
     def part(self, cell: Cell) -> None:
         """Leave behind what other cells did: how they used the memory decides where the arrays of
@@ -192,29 +210,41 @@ class _Pair:
         By a fork where that is safe, as it takes milliseconds: imports start no thread that a
         child would miss. CUDA doesn't survive one, and what a user's file loads isn't known.
         """
-        self._forks = self._own and cell.device == "cpu" and sys.platform == "linux"
-        if self._forks:
-            for process in self.sides:
-                _fork(process)
-        elif not self._fresh:
+        forks = self._suite and cell.device == "cpu" and sys.platform == "linux"
+        if not self._fresh and not (forks and self._forks):
             self.close()
-            self.sides = [self._start(tree) for tree in self._trees]
-        self._fresh = False
+            self.sides = self._start_both()
+        self._forks, self._fresh = forks, False
+        if forks:
+            for side in self._order:
+                self._fork(side)
 
     def open(self, one: _Sampled, slow_down: float) -> None:
         """Set the cell up on both sides, with the work that base found the first time."""
+        if one.work and self._order[0]:
+            self._open_head(one, slow_down)
+            self._open_base(one)
+        else:
+            self._open_base(one)
+            self._open_head(one, slow_down)
+
+    def _open_base(self, one: _Sampled) -> None:
         base, head = self.sides
         try:
             one.work = dict(base.open(one.cell, one.work or None))
         except NotTimed as error:
+            gone = error.status != "failed"
             try:
                 head.open(one.cell)
             except NotTimed as also:
-                raise _Ended(NOT_TIMED, f"base: {error}; head: {also}") from None
-            verdict = NOT_TIMED if error.status == "failed" else NEW
-            raise _Ended(verdict, f"base: {error}") from None
+                words = f"base: {error}; head: {also}"
+                raise _Ended(NOT_TIMED, words, again=not gone) from None
+            verdict = NEW if gone else NOT_TIMED
+            raise _Ended(verdict, f"base: {error}", again=not gone) from None
+
+    def _open_head(self, one: _Sampled, slow_down: float) -> None:
         try:
-            head.open(one.cell, one.work, slow_down)
+            self.sides[1].open(one.cell, one.work, slow_down)
         except NotTimed as error:
             verdict = NOT_TIMED if error.status == "gone" else FAILED
             raise _Ended(verdict, f"head: {error}") from None
@@ -235,36 +265,49 @@ class _Pair:
             return self.sides[side].block_s()
         except NotTimed as error:
             if side == 0:
-                raise _Ended(NOT_TIMED, f"base: {error}") from None
+                raise _Ended(NOT_TIMED, f"base: {error}", again=True) from None
             raise _Ended(FAILED, f"head: {error}") from None
 
     def restart_what_ended(self) -> None:
         """A process that a cell ended must not end the others."""
-        for k, process in enumerate(self.sides):
+        for side, process in enumerate(self.sides):
             if not process.alive:
-                process.close()
-                self.sides[k] = self._start(self._trees[k])
+                self._restart(side)
                 if self._forks:
-                    _fork(self.sides[k])
+                    self._fork(side)
 
     def close(self) -> None:
         """End both processes."""
         for process in self.sides:
             process.close()
 
-    def _start(self, tree: Path) -> SideProcess:
-        return SideProcess(tree, self._cpus, self._threads, own=self._own)
+    def _start_both(self) -> list[SideProcess]:
+        started = {side: self._start(side) for side in self._order}
+        return [started[0], started[1]]
 
+    def _start(self, side: int) -> SideProcess:
+        return SideProcess(self._trees[side], self._cpus, self._threads, suite=self._suite)
 
-def _fork(process: SideProcess) -> None:
-    with suppress(NotTimed):  # one that has ended says so again when it is asked for a cell
-        process.fork()
+    def _restart(self, side: int) -> None:
+        self.sides[side].close()
+        self.sides[side] = self._start(side)
+
+    def _fork(self, side: int) -> None:
+        """One that has ended since it was last asked is started anew; if that one ends, too, it
+        says so when it is asked for a cell."""
+        try:
+            self.sides[side].fork()
+        except NotTimed:
+            self._restart(side)
+            with suppress(NotTimed):
+                self.sides[side].fork()
 
 
 def _time(pair: _Pair, one: _Sampled, plan: Plan, session: int) -> None:
     """One session's ratio of one cell."""
     pair.open(one, plan.slow_down)
-    first = pair.quadruple_s(0)  # left out: caches and branch predictors are still learning
+    # Left out: caches and branch predictors are still learning.
+    first = pair.quadruple_s((session + 1) % 2)
     few, many = _QUADRUPLES
     count = min(max(2 * int(_CELL_S / first.sum() / one.work["calls"] / 2), few), many)
     blocks = np.array([pair.quadruple_s((session + k) % 2) for k in range(count)])

@@ -50,6 +50,8 @@ _RUN_S = 3e-3
 # A call that is long brings it back by itself, in a small part of its time.
 _SETTLE_S = 5e-4
 _LONG_SETTLE_S = 0.02
+# Where modules come from that are of no repository, unless an environment lies in one.
+_INSTALLED = tuple({f"{path}{os.sep}" for path in (sys.prefix, sys.base_prefix)})
 
 
 class NotTimed(Exception):  # noqa: N818 - the name says it
@@ -120,10 +122,20 @@ def suite_unit(cell: Mapping[str, str], passes: int | None) -> Unit:
     """A kernel's value and gradient, or a run of an optimizer, on a problem."""
     import numpy as np
 
+    from bench.optimizers import OPTIMIZERS, make_optimizer
+    from bench.problems import PROBLEMS
+    from logreg_kernels import KERNELS
+
+    check_known(cell["problem"], PROBLEMS, "problem")
     problem = problem_of(cell["problem"])
+    optimizer: Any = None
+    if cell["optimizer"]:
+        check_known(cell["optimizer"], OPTIMIZERS, "optimizer")
+        optimizer = make_optimizer(cell["optimizer"])
+        if hasattr(optimizer, "fit"):
+            return refit_unit(problem, cell, optimizer, passes)
+    check_known(cell["kernel"], KERNELS, "kernel")
     place = (cell["kernel"], cell["device"], cell["dtype"])
-    if cell["optimizer"] and place[0] not in kernels():
-        return refit_unit(problem, cell, passes)
     objective = bound(cell["problem"], *place)
     start = np.random.default_rng(0).standard_normal(objective.coefficient_shape) * 0.1
     w = objective.as_coefficients(start)
@@ -137,10 +149,17 @@ def suite_unit(cell: Mapping[str, str], passes: int | None) -> Unit:
         return clocked(reads_of(problem.X, *place[1:])(rows), objective.synchronize)
 
     one_call = clocked(call, objective.synchronize)
-    if not cell["optimizer"]:
+    if optimizer is None:
         return Unit(one_call, one_call, reads=reads)
-    run, passes = run_of_passes(optimizer_runs(objective, cell["optimizer"]), passes)
+    run, passes = run_of_passes(optimizer_runs(objective, optimizer), passes)
     return Unit(run, one_call, passes, reads)
+
+
+def check_known(spec: str, registry: Mapping[str, Any], what: str) -> None:
+    """Raise NotTimed, "gone", for a name that this tree doesn't have."""
+    name = spec.split(":")[0].strip()
+    if name not in registry:
+        raise NotTimed("gone", f"there is no {what} {name}")
 
 
 def check_modules() -> None:
@@ -151,8 +170,8 @@ def check_modules() -> None:
     """
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None) or ""
-        elsewhere = file.startswith(other_checkouts()) and "site-packages" not in file
-        if elsewhere and file != __file__:
+        installed = file.startswith(_INSTALLED) or "site-packages" in file or file == __file__
+        if file.startswith(other_checkouts()) and not installed:
             raise NotTimed(
                 "failed",
                 f"{name} was imported from {file}, which is not of the commit that is timed: put "
@@ -188,25 +207,16 @@ def bound(spec: str, kernel: str, device: str, dtype: str) -> Any:
     return bind_and_verify(problem_of(spec), kernel, device, dtype).objective
 
 
-def kernels() -> Mapping[str, Any]:
-    """The kernels of this tree."""
-    from logreg_kernels import KERNELS
-
-    return KERNELS
-
-
-def optimizer_runs(objective: Any, spec: str) -> Callable[[int], Timed]:
+def optimizer_runs(objective: Any, optimizer: Any) -> Callable[[int], Timed]:
     """Whole runs of so many passes, on the harness's own clock."""
     import numpy as np
 
     from bench.measure.cell import run_optimizer
     from bench.measure.recorder import Budget
-    from bench.optimizers import make_optimizer
 
-    optimizer: Any = make_optimizer(spec)
     lacking = [name for name in getattr(optimizer, "needs", ()) if not hasattr(objective, name)]
     if lacking:
-        raise NotTimed("unavailable", f"the kernel has no {lacking[0]}, which {spec} needs")
+        raise NotTimed("unavailable", f"the kernel has no {lacking[0]}, which it needs")
 
     def run(passes: int) -> float:
         rng, budget = np.random.default_rng(0), Budget(passes=passes, seconds=math.inf)
@@ -218,12 +228,10 @@ def optimizer_runs(objective: Any, spec: str) -> Callable[[int], Timed]:
     return lambda passes: lambda: run(passes)
 
 
-def refit_unit(problem: Any, cell: Mapping[str, str], passes: int | None) -> Unit:
+def refit_unit(problem: Any, cell: Mapping[str, str], solver: Any, passes: int | None) -> Unit:
     """Fits of a library's solver, with at most so many iterations."""
-    from bench.optimizers import make_optimizer
     from logreg_kernels.validation import check_dtype, check_matrix
 
-    solver: Any = make_optimizer(cell["optimizer"])
     reason = solver.unavailable(l2=problem.l2, n_classes=problem.n_classes, dtype=cell["dtype"])
     if reason:
         raise NotTimed("unavailable", reason)
@@ -279,11 +287,14 @@ class OpenCell:
 
     def _calibrate(self) -> int:
         calls = 1
+        gc.disable()
         while calls < _MOST_CALLS:
-            seconds = sum(self._unit.run() for _ in range(calls))
+            # The smaller of two: an interruption must not make all blocks to come too short.
+            seconds = min(sum(self._unit.run() for _ in range(calls)) for _ in range(2))
             if seconds >= _MIN_BLOCK_S:
                 break
             calls = max(calls + 1, min(10 * calls, math.ceil(calls * 1.1 * _MIN_BLOCK_S / seconds)))
+        gc.enable()
         return min(calls, _MOST_CALLS)
 
     def _settle(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def git(*arguments: str, cwd: Path, **environment: str) -> str:
         done = subprocess.run(
             ["git", *arguments],
             cwd=cwd,
-            env={**{k: v for k, v in os.environ.items() if k not in _OF_A_HOOK}, **environment},
+            env={**without_hook(os.environ), **environment},
             capture_output=True,
             text=True,
             check=True,
@@ -42,6 +42,11 @@ def git(*arguments: str, cwd: Path, **environment: str) -> str:
         lines = error.stderr.strip().splitlines() or ["it gave no reason"]
         raise InputError(f"git {arguments[0]}: {lines[-1].removeprefix('fatal: ')}") from None
     return done.stdout.strip()
+
+
+def without_hook(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which git finds the repository by the folder, inside a hook, too."""
+    return {name: value for name, value in environment.items() if name not in _OF_A_HOOK}
 
 
 def repository(folder: Path) -> Path:
@@ -66,12 +71,11 @@ def side(root: Path, ref: str) -> Side:
         InputError: git knows no such commit.
     """
     if ref == WORKING_TREE:
-        commit = _commit_of_working_tree(root)
-        clean = git("rev-parse", f"{commit}^{{tree}}", cwd=root) == git(
-            "rev-parse", "HEAD^{tree}", cwd=root
-        )
-        subject = git("log", "-1", "--format=%s", "HEAD", cwd=root)
-        return Side(ref, commit, subject if clean else f"changes on top of: {subject}")
+        head, commit = git("rev-parse", "HEAD", cwd=root), _commit_of_working_tree(root)
+        subject = git("log", "-1", "--format=%s", head, cwd=root)
+        if git("rev-parse", f"{commit}^{{tree}}", f"{head}^{{tree}}", cwd=root).count("\n") == 0:
+            return Side(ref, head, subject)
+        return Side(ref, commit, f"changes on top of: {subject}")
     try:
         commit = git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", cwd=root)
     except InputError:
