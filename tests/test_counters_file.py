@@ -110,8 +110,11 @@ def test_the_file_is_sorted_and_has_a_line_a_counter() -> None:
         ("<<<<<<< HEAD\n{}", "is not a counters file"),
         ("[1]", "is not a counters file"),
         ("{}", "is not a counters file"),
-        ('{"schema_version": 2}', "has schema version 2, this code reads 1: update this checkout"),
-        ('{"schema_version": 0}', "has schema version 0, this code reads 1: move it away"),
+        (
+            '{"schema_version": 2}',
+            "has schema version 2, this code reads 1: update this checkout if it is newer",
+        ),
+        ('{"schema_version": 0}', "has schema version 0, this code reads 1: update"),
         ('{"schema_version": "1"}', "has schema version 1"),
         ('{"schema_version": 1}', "does not have the fields of counters"),
         ("[" * 100_000, "is not a counters file"),

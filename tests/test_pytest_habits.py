@@ -149,6 +149,7 @@ def test_a_base_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
     [
         (["--bench-gate"], "--bench-gate is for benchmarks: add --benchmark-only"),
         (["--bench-gate-base=HEAD"], "--bench-gate-base is for --bench-gate: give both"),
+        (["--bench-gate-minutes=1"], "--bench-gate-minutes is for --bench-gate: give both"),
         (["--bench-gate", "--bench-gate-minutes=nan"], "a number above 0, not 'nan'"),
     ],
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,9 +12,14 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.command_options import Selection
 from bench.comparisons import FAILED, Cell, CellResult
 from bench.track.planted import reads_of, tune
-from bench.track.selftest import _asked, _row
+from bench.track.sampling import Plan
+from bench.track.selftest import _asked, _row, self_test
+from bench.track.worker import OpenCell
+
+ROOT = Path(__file__).parent.parent
 
 
 @given(
@@ -48,13 +56,38 @@ def test_as_many_rows_are_read_as_asked(rows: int, n: int, sparse: bool) -> None
     X = np.ones((n, 3)).view(CountedRows)
     CountedRows.read = []
     if sparse:
-        reads_of(scipy.sparse.csr_array(X), "cpu", "float64")(rows)()
+        reads_of(scipy.sparse.csr_array(X), "cpu", "float64")(rows)()  # SciPy counts no rows
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("logreg_kernels.validation.check_matrix", lambda X, dtype: X)
         reads_of(X, "cpu", "float64")(rows)()
     assert max(CountedRows.read) <= n
     assert abs(sum(CountedRows.read) - rows) <= len(CountedRows.read) / 2
+
+
+def test_planted_reads_are_in_each_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_TREE", str(ROOT))
+    for optimizer in ("", "lbfgs"):
+        cell = asdict(Cell("iris", "numpy", optimizer, "cpu", "float64"))
+        _, nothing = OpenCell(cell, None, 0.0)._block()
+        _, planted = OpenCell(cell, None, 0.5)._block()
+        assert nothing == 0
+        assert planted > 0
+
+
+def test_a_whole_self_test_in_a_few_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    selection = Selection(None, ("iris",), ("lbfgs",), ("numpy",), (), None, None, None)
+    plan = Plan(minutes=1e-6)
+    tested = self_test(selection.chosen_suite(), plan, repeats=2, load=0, folder=tmp_path)
+    assert not tested.passed
+    assert "SLOWER or FAILED at most 1% of the same commit's cells: met" in tested.words
+    assert "found at least 80% of slow-downs of 5%: NOT met" in tested.words
+    found = pd.read_csv(tmp_path / "compare_selftest.csv")
+    assert found.planted.tolist() == [0.0, 0.0, 0.0, 0.0, 0.05, 0.05, 0.1, 0.1]
+    assert set(found.verdict) == {"INCONCLUSIVE"}, found.reason.tolist()
 
 
 def _found(**verdicts: int) -> list[CellResult]:

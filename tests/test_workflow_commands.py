@@ -14,9 +14,13 @@ from pathlib import Path
 import pytest
 from ci_files import ACTION, ROOT, Step, blocks, steps
 
+from bench.comparisons import load_comparison
+
 SHORT = {
-    "BENCH_COMPARE_CELLS": "examples/own_kernels/cells.py",
-    "BENCH_COMPARE_MINUTES": "0.05",
+    "BENCH_COMPARE_PROBLEM": "iris",
+    "BENCH_COMPARE_OPTIMIZER": "lbfgs",
+    "BENCH_COMPARE_KERNEL": "numpy",
+    "BENCH_COMPARE_MINUTES": "0.4",
     "BENCH_RUN_PROBLEM": "iris",
     "BENCH_RUN_OPTIMIZER": "lbfgs",
     "BENCH_RUN_KERNEL": "numpy",
@@ -156,10 +160,29 @@ def test_a_pull_request_that_changes_comments_passes(clone: Clone) -> None:
     after_counters = clone.summary
     assert clone.run(compare) == 0
     assert after_counters.startswith("#")
-    table = clone.summary[len(after_counters) :]
-    assert "| " in table
-    assert any(verdict in table for verdict in ("SAME", "INCONCLUSIVE"))
-    assert any((clone.temporary / "results").iterdir())
+    assert clone.summary[len(after_counters) :].startswith("## Compare: ")
+    found = load_comparison(clone.temporary / "results" / "comparison.json")
+    assert len(found.cells) == 2
+    assert {cell.verdict for cell in found.cells} <= {"SAME", "INCONCLUSIVE"}
+
+
+def test_a_pull_request_that_reads_x_more_often_fails_both_checks(clone: Clone) -> None:
+    clone.git("switch", "--quiet", "--create", "reads")
+    kernel = clone.folder / "logreg_kernels" / "numpy_kernel_binary.py"
+    before = "        margins = sign * (X @ w)\n"
+    assert kernel.read_text().count(before) == 1
+    # So often that a few seconds prove it on any machine.
+    planted = "        for _ in range(100):\n            X @ w\n"
+    kernel.write_text(kernel.read_text().replace(before, planted + before))
+    clone.commit("Reads X a hundred times more")
+    counters, compare = job_steps("performance", "performance")
+    assert clone.run(counters) == 1
+    assert "reads of X" in clone.summary
+    after_counters = clone.summary
+    assert clone.run(compare) == 1
+    assert "SLOWER of 2 cells: iris" in clone.summary[len(after_counters) :]
+    found = load_comparison(clone.temporary / "results" / "comparison.json")
+    assert {cell.verdict for cell in found.cells} == {"SLOWER"}
 
 
 def test_history_grows_on_its_branch(clone: Clone) -> None:

@@ -101,11 +101,11 @@ def _readable(results: Iterable[CellResult], as_text: Callable[[str], str]) -> p
     rows = [
         {
             "verdict": result.verdict,
-            "cell": _in_a_table(as_text(str(result.cell))),
+            "cell": text.in_a_table(as_text(str(result.cell))),
             "head / base": _ratio(result),
             "base": _seconds(result, result.base_s),
             "head": _seconds(result, result.head_s),
-            "reason": _in_a_table(as_text(result.reason)),
+            "reason": text.in_a_table(as_text(result.reason)),
         }
         for result in _sorted(results)
     ]
@@ -241,10 +241,6 @@ def _side(side: Side) -> str:
 def _markdown_table(results: Iterable[CellResult]) -> str:
     frame: Any = _readable(results, _as_text)
     return str(frame.to_markdown(index=False, disable_numparse=True))
-
-
-def _in_a_table(words: str) -> str:
-    return " ".join(words.split()).replace("|", "\\|")
 
 
 def _as_text(words: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.text import listing
+from bench.report.text import in_a_table, listing
 from bench.track.counters_file import (
     CELL,
     CUDA,
@@ -58,7 +58,8 @@ def table(changed: Sequence[Change]) -> pd.DataFrame:
     groups: dict[tuple[Any, ...], list[Change]] = {}
     for change in _without_repetitions(changed):
         groups.setdefault(_cause(change), []).append(change)
-    return pd.DataFrame([_row(group) for group in groups.values()])
+    rows = [_row(group) for group in groups.values()]
+    return pd.DataFrame([{name: in_a_table(words) for name, words in row.items()} for row in rows])
 
 
 def markdown(committed: Counters, now: Counters, path: str) -> str:

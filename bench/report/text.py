@@ -40,6 +40,11 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.3g}%"
 
 
+def in_a_table(words: str) -> str:
+    """For a field of a Markdown table: one line, in which a bar does not end the column."""
+    return " ".join(words.split()).replace("|", "\\|")
+
+
 def listing(names: Sequence[str]) -> str:
     """ "a", "a and b", "a, b and c"."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

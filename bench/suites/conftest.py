@@ -39,7 +39,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--bench-gate-minutes",
         type=_minutes,
-        default=8.0,
         metavar="M",
         help="budget of --bench-gate (default: 8)",
     )
@@ -52,8 +51,9 @@ def pytest_configure(config: pytest.Config) -> None:
         f"{gate.MARK}(**parameters): this test times the cell of its own parameters and of these",
     )
     if not config.getoption("--bench-gate"):
-        if config.getoption("--bench-gate-base"):
-            raise pytest.UsageError("--bench-gate-base is for --bench-gate: give both")
+        for option in ("--bench-gate-base", "--bench-gate-minutes"):
+            if config.getoption(option):
+                raise pytest.UsageError(f"{option} is for --bench-gate: give both")
         return
     if not config.getoption("--benchmark-only"):
         raise pytest.UsageError("--bench-gate is for benchmarks: add --benchmark-only")

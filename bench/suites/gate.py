@@ -91,7 +91,7 @@ def _compare(session: pytest.Session) -> Comparison:
     found = compare_commits(
         Commits(config.getoption("--bench-gate-base"), folder=config.rootpath),
         cells_to_compare(session.items),
-        Plan(minutes=config.getoption("--bench-gate-minutes")),
+        Plan(minutes=config.getoption("--bench-gate-minutes") or 8.0),
     )
     write_comparison(found, results)
     found.require_timed()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import InputError
+from bench.json_documents import versioned_fields
 
 SCHEMA_VERSION = 1
 END = "end"
@@ -116,37 +117,22 @@ def read_counters(path: Path) -> Counters:
         InputError: there is no such file, it is something else, or a newer version wrote it.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"no counters at {path}: run python -m bench counters --update") from None
-    except UnicodeDecodeError:
-        text = ""
-    try:
-        return parsed(text)
-    except InputError as error:
-        raise InputError(f"{path}{error}") from None
-
-
-def parsed(text: str) -> Counters:
-    """Counters from JSON.
-
-    Raises:
-        InputError: the text is something else, or of another version; it begins with a space or a
-            colon, to follow the file's name.
-    """
-    try:
-        fields = json.loads(text)
-        version = fields["schema_version"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        raise InputError(" is not a counters file: restore it from git, or move it away") from None
-    if version != SCHEMA_VERSION:
-        what = "update this checkout" if str(version) > str(SCHEMA_VERSION) else "move it away"
-        raise InputError(f" has schema version {version}, this code reads {SCHEMA_VERSION}: {what}")
+    fields = versioned_fields(
+        text,
+        str(path),
+        "a counters file",
+        SCHEMA_VERSION,
+        otherwise="restore it from git, or move it away",
+        other_version="update this checkout if it is newer, or move the file away",
+    )
     names = (RUNS, READS, CUDA, SETTINGS, "environment", "not_counted", "tolerance")
     if not all(isinstance(fields.get(name), dict) for name in names) or not all(
         isinstance(cell, dict) for name in (RUNS, READS, CUDA) for cell in fields[name].values()
     ):
-        raise InputError(" does not have the fields of counters: restore it from git")
+        raise InputError(f"{path} does not have the fields of counters: restore it from git")
     return Counters(**{name: fields[name] for name in names})
 
 

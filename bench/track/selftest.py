@@ -114,13 +114,13 @@ def _asked(frame: pd.DataFrame, detected: Sequence[float], load: bool) -> dict[s
     most = _MOST_UNDER_LOAD if load else _MOST_FALSE_ALARMS
     decided = frame[["SLOWER", "FASTER", "SAME"]].loc[0].sum() / frame.cells[0]
     asked = {
-        f"at most {most:.0%} of the same commit's cells SLOWER": bool(frame.rate[0] <= most),
-        f"at least {_DECIDED:.0%} of them decided": bool(decided >= _DECIDED),
+        f"SLOWER or FAILED at most {most:.0%} of the same commit's cells": frame.rate[0] <= most,
+        f"decided at least {_DECIDED:.0%} of them": decided >= _DECIDED,
     }
     for k, least in enumerate(detected, start=1):
-        what = f"at least {least:.0%} of slow-downs of {text.percent(frame.planted[k])} found"
-        asked[what] = bool(frame.rate[k] >= least)
-    return asked
+        what = f"found at least {least:.0%} of slow-downs of {text.percent(frame.planted[k])}"
+        asked[what] = frame.rate[k] >= least
+    return {what: bool(met) for what, met in asked.items()}
 
 
 def _row(slow_down: float, found: Sequence[CellResult], seconds: float) -> dict[str, object]:
@@ -164,7 +164,7 @@ def _readable(frame: pd.DataFrame) -> pd.DataFrame:
                 name: frame[name]
                 for name in ("cells", "SLOWER", "FASTER", "SAME", "INCONCLUSIVE", "other")
             },
-            "SLOWER of all (95% interval)": [
+            "alarms (95% interval)": [
                 f"{rate:.1%} [{low:.1%}-{high:.1%}]"
                 for rate, low, high in zip(frame.rate, frame.low, frame.high, strict=True)
             ],
