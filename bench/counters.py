@@ -58,7 +58,7 @@ def counters(
     else:
         text = markdown(committed, now, str(path))
     click.echo(text, nl=False)
-    append_summary(summary, f"### Counters\n\n{text}\n")
+    append_summary(summary, f"## Counters\n\n{text}\n")
     if update:
         write_whole(path, as_json(keep_cuda(now, committed)).encode())
         click.echo(f"\nWritten: {path}")

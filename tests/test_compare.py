@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -173,7 +175,10 @@ def test_a_head_that_git_does_not_know_is_what_the_error_names(tmp_path: Path) -
 def test_more_threads_than_processors_are_refused() -> None:
     with pytest.raises(InputError, match="--threads 100000: this process may use"):
         pinned_cpus(100_000)
-    assert len(pinned_cpus(1)) <= 1
+    if hasattr(os, "sched_getaffinity"):
+        usable = sorted(os.sched_getaffinity(0))
+        assert pinned_cpus(len(usable)) == tuple(usable)
+        assert pinned_cpus(1) == (usable[-1],)
 
 
 def test_the_working_tree_is_taken_as_it_is_and_left_as_it_was(tmp_path: Path) -> None:
@@ -272,6 +277,7 @@ def test_a_cell_that_hangs_or_starts_processes_ends_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench.track.processes._TIMEOUT_S", 3.0)
+    monkeypatch.setenv("OF_THIS_TEST", str(tmp_path))
     commit(tmp_path, "base", cells=cells_source(hangs=1e-3, forks=1e-3, good=1e-3))
     forks = "lambda: lambda: os.fork() or time.sleep(600)"  # a child that would outlive its worker
     head = cells_source(hangs="lambda: time.sleep(600)", forks=forks, good=1e-3)
@@ -280,6 +286,16 @@ def test_a_cell_that_hangs_or_starts_processes_ends_alone(
     assert verdicts(found)["hangs"] == "FAILED"
     assert "no answer within 3 s" in found.cells[0].reason
     assert verdicts(found)["good"] == "SAME"
+    assert not list(others_with(f"OF_THIS_TEST={tmp_path}"))
+
+
+def others_with(variable: str) -> Iterator[str]:
+    """Processes that were given a variable; none where there is no /proc."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            given = (process / "environ").read_bytes().split(b"\0")
+            if variable.encode() in given and process.name != str(os.getpid()):
+                yield process.name
 
 
 def test_a_base_that_fails_is_not_called_new(tmp_path: Path) -> None:

@@ -143,7 +143,6 @@ def test_what_would_decide_is_what_helps() -> None:
     assert "more runs in both folders help" in of_saved
     assert "--minutes" not in of_saved
     assert "INCONCLUSIVE" not in describe_sides(comparison(result()))
-    assert "in the time given" not in markdown(comparison(open_cell, sessions=LOOKS[-1]))
 
 
 def test_a_summary_ends_with_how_to_read_it() -> None:

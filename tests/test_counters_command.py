@@ -72,7 +72,7 @@ def test_the_summary_is_appended(invoke: Invoke) -> None:
     done = invoke("--check", "--summary", "summary.md", now=CHANGED)
     written = Path("summary.md").read_text()
     assert written.startswith(
-        "before\n### Counters\n\nCounters: changed: 1 of 1 runs (adam:lr=0.1).\n\n| what"
+        "before\n## Counters\n\nCounters: changed: 1 of 1 runs (adam:lr=0.1).\n\n| what"
     )
     assert done.output in written
 
