@@ -120,10 +120,16 @@ class SideProcess:
         Raises:
             NotTimed: it can't be timed here; as do all methods.
         """
-        self._said = os.fstat(self._errors.fileno()).st_size
-        spec = dataclasses.asdict(cell)
-        work = self._ask(ask="open", cell=spec, work=work, slow_down=slow_down)["work"]
-        return dict(work)
+        self._begin(cell, work, slow_down, pinned=True)
+        return self.end_opening()
+
+    def begin_opening(self, cell: Cell, work: Mapping[str, int]) -> None:
+        """Let a cell be set up on any processor, while others do the like; see `open`."""
+        self._begin(cell, work, 0.0, pinned=False)
+
+    def end_opening(self) -> Mapping[str, int]:
+        """Wait for what was begun; from here on the process is pinned again."""
+        return dict(self._answer()["work"])
 
     def block_s(self) -> float:
         """Seconds of one unit of the open cell's work: the mean over a block."""
@@ -139,24 +145,33 @@ class SideProcess:
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()
 
+    def _begin(
+        self, cell: Cell, work: Mapping[str, int] | None, slow_down: float, *, pinned: bool
+    ) -> None:
+        self._said = os.fstat(self._errors.fileno()).st_size
+        spec = dataclasses.asdict(cell)
+        self._send(ask="open", cell=spec, work=work, slow_down=slow_down, pinned=pinned)
+
     def _ask(self, **request: Any) -> Mapping[str, Any]:
-        process = self._process
-        assert process.stdin is not None  # both were asked for
-        assert process.stdout is not None
-        try:
-            process.stdin.write(json.dumps(request).encode() + b"\n")
-            process.stdin.flush()
-            answered = self._selector.select(_TIMEOUT_S)
-            line = process.stdout.readline() if answered else b""
-        except BrokenPipeError:
-            answered, line = [()], b""  # type: ignore[list-item]
+        self._send(**request)
+        return self._answer(leaving=request["ask"] == "leave")
+
+    def _send(self, **request: Any) -> None:
+        assert self._process.stdin is not None  # it was asked for
+        with contextlib.suppress(BrokenPipeError):  # it has ended: there will be no answer
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+
+    def _answer(self, *, leaving: bool = False) -> Mapping[str, Any]:
+        assert self._process.stdout is not None  # it was asked for
+        if not self._selector.select(_TIMEOUT_S):
+            self._kill()
+            raise NotTimed("failed", f"no answer within {_TIMEOUT_S:g} s")
+        line = self._process.stdout.readline()
         if not line:
-            if not answered:
-                self._kill()
-                raise NotTimed("failed", f"no answer within {_TIMEOUT_S:g} s")
-            raise NotTimed("failed", f"its process ended: {self._ending(process.wait())}")
+            raise NotTimed("failed", f"its process ended: {self._ending(self._process.wait())}")
         reply: dict[str, Any] = json.loads(line)
-        if "ended" in reply and request["ask"] != "leave":
+        if "ended" in reply and not leaving:
             self._kill()  # what it may have read of the next request is not to be answered
             raise NotTimed("failed", f"its process ended: {self._ending(reply['ended'])}")
         if "reason" in reply:

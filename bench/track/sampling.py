@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,11 @@ from bench.score.verdicts import LOOKS, Judged, Verdict, judge, session_log_rati
 from bench.suites.run import OnProgress, Progress
 from bench.track.processes import NotTimed, SideProcess, pinned_cpus
 
-# A cell has about so much time in a session, in quadruples of blocks, base head head base: at most
-# and at least so many. An even number, as every second one begins with head.
-_CELL_S = 0.15
-_QUADRUPLES = (4, 16)
+# A cell has about so much time in a session, in quadruples of blocks, base head head base: at least
+# and at most so many. An even number, as every second one begins with head. Two processes of the
+# same code differ by more than what few quadruples leave unknown, so many sessions tell more.
+_CELL_S = 0.1
+_QUADRUPLES = (4, 10)
 # A base that fails in so many sessions can't be timed.
 _TRIES = 2
 
@@ -221,33 +222,34 @@ class _Pair:
 
     def open(self, one: _Sampled, slow_down: float) -> None:
         """Set the cell up on both sides, with the work that base found the first time."""
-        if one.work and self._order[0]:
-            self._open_head(one, slow_down)
-            self._open_base(one)
+        if one.work and not slow_down:
+            base, head = self._open_together(one)
         else:
-            self._open_base(one)
-            self._open_head(one, slow_down)
+            base, head = self._open_in_turn(one, slow_down)
+        if base:
+            gone = base.status != "failed"
+            words = f"base: {base}; head: {head}" if head else f"base: {base}"
+            raise _Ended(NEW if gone and not head else NOT_TIMED, words, again=not gone)
+        if head:
+            raise _Ended(NOT_TIMED if head.status == "gone" else FAILED, f"head: {head}")
 
-    def _open_base(self, one: _Sampled) -> None:
+    def _open_together(self, one: _Sampled) -> list[NotTimed | None]:
+        """Both at the same time, as setting up may take longer than what is timed."""
+        for side in self._order:
+            self.sides[side].begin_opening(one.cell, one.work)
+        return [_why_not(process.end_opening) for process in self.sides]
+
+    def _open_in_turn(self, one: _Sampled, slow_down: float) -> list[NotTimed | None]:
+        """Nothing beside it, where the clock decides how much work there is to be."""
         base, head = self.sides
-        try:
-            one.work = dict(base.open(one.cell, one.work or None))
-        except NotTimed as error:
-            gone = error.status != "failed"
-            try:
-                head.open(one.cell)
-            except NotTimed as also:
-                words = f"base: {error}; head: {also}"
-                raise _Ended(NOT_TIMED, words, again=not gone) from None
-            verdict = NEW if gone else NOT_TIMED
-            raise _Ended(verdict, f"base: {error}", again=not gone) from None
 
-    def _open_head(self, one: _Sampled, slow_down: float) -> None:
-        try:
-            self.sides[1].open(one.cell, one.work, slow_down)
-        except NotTimed as error:
-            verdict = NOT_TIMED if error.status == "gone" else FAILED
-            raise _Ended(verdict, f"head: {error}") from None
+        def open_base() -> None:
+            one.work = dict(base.open(one.cell, one.work or None))
+
+        return [
+            _why_not(open_base),
+            _why_not(lambda: head.open(one.cell, one.work or None, slow_down)),
+        ]
 
     def quadruple_s(self, first: int) -> NDArray[np.float64]:
         """Seconds of a unit of work in four blocks, in the order first other other first.
@@ -301,6 +303,14 @@ class _Pair:
             self._restart(side)
             with suppress(NotTimed):
                 self.sides[side].fork()
+
+
+def _why_not(opened: Callable[[], Any]) -> NotTimed | None:
+    try:
+        opened()
+    except NotTimed as error:
+        return error
+    return None
 
 
 def _time(pair: _Pair, one: _Sampled, plan: Plan, session: int) -> None:

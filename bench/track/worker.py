@@ -8,7 +8,7 @@ standard input with one line on its standard output:
     {"ask": "environment"}                  {"tree": ..., "environment": {...}}
     {"ask": "names", "file": F}             {"names": [...]}, of a file of cells
     {"ask": "open", "cell": C, "work": W,   {"work": W}, found here where it was null; or
-     "slow_down": s}                        {"status": S, "reason": R} where it can't be timed
+     "slow_down": s, "pinned": p}           {"status": S, "reason": R} where it can't be timed
     {"ask": "block"}                        {"seconds": t}, of one unit of the cell's work
     {"ask": "fork"}                         {"forked": true}, from a child that answers from here on
     {"ask": "leave"}                        {"ended": 0}, from its parent, which goes on
@@ -325,11 +325,33 @@ def answer(request: Mapping[str, Any], opened: list[OpenCell]) -> dict[str, Any]
         return {"names": list(load_cells(request["file"]))}
     if request["ask"] == "open":
         opened.clear()
-        opened.append(OpenCell(request["cell"], request["work"], request["slow_down"]))
+        pinned = processors()
+        if not request["pinned"]:
+            pin(_ALL)
+        try:
+            opened.append(OpenCell(request["cell"], request["work"], request["slow_down"]))
+        finally:
+            pin(pinned)
         return {"work": opened[0].work}
     from bench.measure.environment import environment
 
     return {"tree": str(Path(sys.modules["bench"].__file__ or "")), "environment": environment()}
+
+
+def processors() -> set[int]:
+    """Those that this process may use; empty where that can't be told."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+
+
+_ALL = processors()
+
+
+def pin(cpus: set[int]) -> None:
+    """Use these processors alone, in all threads there are."""
+    if cpus != processors():
+        for task in Path("/proc/self/task").iterdir():
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(task.name), cpus)
 
 
 def fork() -> dict[str, Any]:
@@ -355,9 +377,7 @@ def main() -> None:
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
     if cpus:  # from here on: to load code, both sides may use all there are
-        for task in Path("/proc/self/task").iterdir():  # threads that importing started, too
-            with contextlib.suppress(ProcessLookupError):
-                os.sched_setaffinity(int(task.name), {int(cpu) for cpu in cpus.split(",")})
+        pin({int(cpu) for cpu in cpus.split(",")})
     opened: list[OpenCell] = []
     for line in sys.stdin:
         request = json.loads(line)
