@@ -123,9 +123,9 @@ class SideProcess:
         self._begin(cell, work, slow_down, pinned=True)
         return self.end_opening()
 
-    def begin_opening(self, cell: Cell, work: Mapping[str, int]) -> None:
+    def begin_opening(self, cell: Cell, work: Mapping[str, int], slow_down: float = 0.0) -> None:
         """Let a cell be set up on any processor, while others do the like; see `open`."""
-        self._begin(cell, work, 0.0, pinned=False)
+        self._begin(cell, work, slow_down, pinned=False)
 
     def end_opening(self) -> Mapping[str, int]:
         """Wait for what was begun; from here on the process is pinned again."""

@@ -222,8 +222,8 @@ class _Pair:
 
     def open(self, one: _Sampled, slow_down: float) -> None:
         """Set the cell up on both sides, with the work that base found the first time."""
-        if one.work and not slow_down:
-            base, head = self._open_together(one)
+        if one.work:
+            base, head = self._open_together(one, slow_down)
         else:
             base, head = self._open_in_turn(one, slow_down)
         if base:
@@ -233,10 +233,11 @@ class _Pair:
         if head:
             raise _Ended(NOT_TIMED if head.status == "gone" else FAILED, f"head: {head}")
 
-    def _open_together(self, one: _Sampled) -> list[NotTimed | None]:
+    def _open_together(self, one: _Sampled, slow_down: float) -> list[NotTimed | None]:
         """Both at the same time, as setting up may take longer than what is timed."""
         for side in self._order:
-            self.sides[side].begin_opening(one.cell, one.work)
+            planted = slow_down if side else 0.0
+            self.sides[side].begin_opening(one.cell, one.work, planted)
         return [_why_not(process.end_opening) for process in self.sides]
 
     def _open_in_turn(self, one: _Sampled, slow_down: float) -> list[NotTimed | None]:
@@ -244,12 +245,13 @@ class _Pair:
         base, head = self.sides
 
         def open_base() -> None:
-            one.work = dict(base.open(one.cell, one.work or None))
+            one.work = dict(base.open(one.cell))
 
-        return [
-            _why_not(open_base),
-            _why_not(lambda: head.open(one.cell, one.work or None, slow_down)),
-        ]
+        def open_head() -> None:
+            found = head.open(one.cell, one.work or None, slow_down)
+            one.work = {**one.work, **found} if one.work else {}
+
+        return [_why_not(open_base), _why_not(open_head)]
 
     def quadruple_s(self, first: int) -> NDArray[np.float64]:
         """Seconds of a unit of work in four blocks, in the order first other other first.

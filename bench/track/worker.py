@@ -268,7 +268,7 @@ class OpenCell:
         calls = known.get("calls") or self._calibrate()
         self.work = {"passes": unit.passes, "calls": calls}
         if slow_down:
-            self._plant(slow_down)
+            self._plant(slow_down, known.get("rows"))
 
     def block(self) -> float:
         """Mean seconds of a unit of work, over a block that nothing but the work is in."""
@@ -302,8 +302,9 @@ class OpenCell:
         while time.perf_counter() < end:
             self._unit.settle()
 
-    def _plant(self, slow_down: float) -> None:
-        """Append reads of X to each block, of as many rows as take `slow_down` of its time."""
+    def _plant(self, slow_down: float, rows: int | None) -> None:
+        """Append reads of X to each block: of the rows given, or as many as take `slow_down` of
+        its time."""
         from bench.track.planted import tune
 
         reads = self._unit.reads
@@ -314,7 +315,8 @@ class OpenCell:
             self._extra = [reads(rows)]
             return self._block()
 
-        self._extra = [reads(tune(block_s, slow_down, rows=100))]
+        self.work["rows"] = rows or tune(block_s, slow_down, rows=100)
+        self._extra = [reads(self.work["rows"])]
 
 
 def answer(request: Mapping[str, Any], opened: list[OpenCell]) -> dict[str, Any]:
