@@ -78,8 +78,8 @@ class CellResult:
             where there is none.
         base_s, head_s: median seconds of each session; of saved results, the middle of each run.
         log_ratios: one for each session; none for saved results.
-        work: "passes" of a run (0: not a run) and "calls" a block; in a self-test "rows" of X that
-            are read besides.
+        work: "passes" of a run (0: not a run; a part of one where one is long) and "calls" a block;
+            in a self-test "rows" of X that are read besides.
         reason: why there is no ratio, or no interval, in one line.
     """
 
@@ -91,7 +91,7 @@ class CellResult:
     base_s: tuple[float, ...] = ()
     head_s: tuple[float, ...] = ()
     log_ratios: tuple[float, ...] = ()
-    work: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    work: Mapping[str, float] = dataclasses.field(default_factory=dict)
     reason: str = ""
 
 

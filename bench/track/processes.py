@@ -111,8 +111,8 @@ class SideProcess:
         return list(self._ask(ask="names", file=file)["names"])
 
     def open(
-        self, cell: Cell, work: Mapping[str, int] | None = None, slow_down: float = 0.0
-    ) -> Mapping[str, int]:
+        self, cell: Cell, work: Mapping[str, float] | None = None, slow_down: float = 0.0
+    ) -> Mapping[str, float]:
         """Set a cell up and warm it; returns the work of a block, found here where not given.
 
         Args:
@@ -123,11 +123,11 @@ class SideProcess:
         self._begin(cell, work, slow_down, pinned=True)
         return self.end_opening()
 
-    def begin_opening(self, cell: Cell, work: Mapping[str, int], slow_down: float = 0.0) -> None:
+    def begin_opening(self, cell: Cell, work: Mapping[str, float], slow_down: float = 0.0) -> None:
         """Let a cell be set up on any processor, while others do the like; see `open`."""
         self._begin(cell, work, slow_down, pinned=False)
 
-    def end_opening(self) -> Mapping[str, int]:
+    def end_opening(self) -> Mapping[str, float]:
         """Wait for what was begun; from here on the process is pinned again."""
         return dict(self._answer()["work"])
 
@@ -146,7 +146,7 @@ class SideProcess:
                 pipe.close()
 
     def _begin(
-        self, cell: Cell, work: Mapping[str, int] | None, slow_down: float, *, pinned: bool
+        self, cell: Cell, work: Mapping[str, float] | None, slow_down: float, *, pinned: bool
     ) -> None:
         self._said = os.fstat(self._errors.fileno()).st_size
         spec = dataclasses.asdict(cell)

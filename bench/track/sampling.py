@@ -51,7 +51,7 @@ class _Sampled:
     """What is known of a cell so far."""
 
     cell: Cell
-    work: dict[str, int] = field(default_factory=dict)
+    work: dict[str, float] = field(default_factory=dict)
     base_s: list[float] = field(default_factory=list)
     head_s: list[float] = field(default_factory=list)
     log_ratios: list[float] = field(default_factory=list)

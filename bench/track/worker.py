@@ -28,7 +28,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -43,8 +43,11 @@ Timed: TypeAlias = Callable[[], float]
 # and taking turns cancels that.
 _MIN_BLOCK_S = 1e-3
 _MOST_CALLS = 10_000
-# A run ends by its own stopping test, or after the most passes of these that take no longer.
+# A run ends by its own stopping test, or after the most passes of these that take no longer: of
+# mini-batches part of a pass, as a whole one may be hundreds of steps; a call on all rows is made
+# whole. Libraries' own solvers count iterations.
 _PASSES = (100, 50, 20, 10, 5, 2, 1)
+_PARTS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 _RUN_S = 3e-3
 # While the other side worked, this side's data left the caches: calls off the clock bring it back.
 # A call that is long brings it back by itself, in a small part of its time.
@@ -75,7 +78,7 @@ class Unit:
 
     run: Timed
     settle: Call
-    passes: int = 0
+    passes: float = 0
     reads: Callable[[int], Timed] | None = None
 
 
@@ -118,7 +121,7 @@ def load_cells(file: str) -> dict[str, Callable[[], Call]]:
     return dict(module.cells())
 
 
-def suite_unit(cell: Mapping[str, str], passes: int | None) -> Unit:
+def suite_unit(cell: Mapping[str, str], passes: float | None) -> Unit:
     """A kernel's value and gradient, or a run of an optimizer, on a problem."""
     import numpy as np
 
@@ -151,7 +154,8 @@ def suite_unit(cell: Mapping[str, str], passes: int | None) -> Unit:
     one_call = clocked(call, objective.synchronize)
     if optimizer is None:
         return Unit(one_call, one_call, reads=reads)
-    run, passes = run_of_passes(optimizer_runs(objective, optimizer), passes)
+    runs = optimizer_runs(objective, optimizer)
+    run, passes = run_of_passes(runs, passes, (*_PASSES, *_PARTS))
     return Unit(run, one_call, passes, reads)
 
 
@@ -207,7 +211,7 @@ def bound(spec: str, kernel: str, device: str, dtype: str) -> Any:
     return bind_and_verify(problem_of(spec), kernel, device, dtype).objective
 
 
-def optimizer_runs(objective: Any, optimizer: Any) -> Callable[[int], Timed]:
+def optimizer_runs(objective: Any, optimizer: Any) -> Callable[[float], Timed]:
     """Whole runs of so many passes, on the harness's own clock."""
     import numpy as np
 
@@ -218,7 +222,7 @@ def optimizer_runs(objective: Any, optimizer: Any) -> Callable[[int], Timed]:
     if lacking:
         raise NotTimed("unavailable", f"the kernel has no {lacking[0]}, which it needs")
 
-    def run(passes: int) -> float:
+    def run(passes: float) -> float:
         rng, budget = np.random.default_rng(0), Budget(passes=passes, seconds=math.inf)
         trace = run_optimizer(objective, optimizer, rng, budget)
         if trace.stop == "failed":
@@ -228,7 +232,7 @@ def optimizer_runs(objective: Any, optimizer: Any) -> Callable[[int], Timed]:
     return lambda passes: lambda: run(passes)
 
 
-def refit_unit(problem: Any, cell: Mapping[str, str], solver: Any, passes: int | None) -> Unit:
+def refit_unit(problem: Any, cell: Mapping[str, str], solver: Any, passes: float | None) -> Unit:
     """Fits of a library's solver, with at most so many iterations."""
     from logreg_kernels.validation import check_dtype, check_matrix
 
@@ -237,19 +241,22 @@ def refit_unit(problem: Any, cell: Mapping[str, str], solver: Any, passes: int |
         raise NotTimed("unavailable", reason)
     X: Any = check_matrix(problem.X, check_dtype(cell["dtype"]))
 
-    def fit(passes: int) -> Timed:
-        return clocked(lambda: solver.fit(X, problem.y, l2=problem.l2, max_iter=passes, seed=0))
+    def fit(passes: float) -> Timed:
+        most = int(passes)
+        return clocked(lambda: solver.fit(X, problem.y, l2=problem.l2, max_iter=most, seed=0))
 
-    run, passes = run_of_passes(fit, passes)
+    run, passes = run_of_passes(fit, passes, _PASSES)
     return Unit(run, fit(1), passes)
 
 
-def run_of_passes(runs: Callable[[int], Timed], passes: int | None) -> tuple[Timed, int]:
-    """A run of the passes given, or else of the most that fit into a block; warmed up."""
+def run_of_passes(
+    runs: Callable[[float], Timed], passes: float | None, choice: Sequence[float]
+) -> tuple[Timed, float]:
+    """A run of the passes given, or else of the most of a choice that fit a block; warmed up."""
     if passes is None:
         runs(1)()
         per_pass = max(min(runs(1)() for _ in range(3)), 1e-9)
-        passes = next((p for p in _PASSES if p * per_pass <= _RUN_S), 1)
+        passes = next((p for p in choice if p * per_pass <= _RUN_S), choice[-1])
     run = runs(passes)
     run()
     return run, passes
@@ -258,21 +265,21 @@ def run_of_passes(runs: Callable[[int], Timed], passes: int | None) -> tuple[Tim
 class OpenCell:
     """A cell that is set up and warm, ready for blocks."""
 
-    def __init__(self, cell: Mapping[str, str], work: Mapping[str, int] | None, slow_down: float):
+    def __init__(self, cell: Mapping[str, str], work: Mapping[str, float] | None, slow_down: float):
         known = dict(work or {})
         unit = own_unit(cell) if cell["file"] else suite_unit(cell, known.get("passes"))
         check_modules()
         self._unit, self._extra = unit, list[Timed]()
         settle_s = clocked(unit.settle)()
         self._settle_s = _SETTLE_S if settle_s < _LONG_SETTLE_S else 0.0
-        calls = known.get("calls") or self._calibrate()
-        self.work = {"passes": unit.passes, "calls": calls}
+        self._calls = int(known.get("calls") or self._calibrate())
+        self.work = {"passes": unit.passes, "calls": self._calls}
         if slow_down:
-            self._plant(slow_down, known.get("rows"))
+            self._plant(slow_down, int(known.get("rows", 0)))
 
     def block(self) -> float:
         """Mean seconds of a unit of work, over a block that nothing but the work is in."""
-        return sum(self._block()) / self.work["calls"]
+        return sum(self._block()) / self._calls
 
     def _block(self) -> tuple[float, float]:
         """Seconds of the work, and of what is planted."""
@@ -280,7 +287,7 @@ class OpenCell:
         gc.collect(1)
         gc.disable()
         try:
-            seconds = sum(self._unit.run() for _ in range(self.work["calls"]))
+            seconds = sum(self._unit.run() for _ in range(self._calls))
             return seconds, sum(extra() for extra in self._extra)
         finally:
             gc.enable()
@@ -302,9 +309,9 @@ class OpenCell:
         while time.perf_counter() < end:
             self._unit.settle()
 
-    def _plant(self, slow_down: float, rows: int | None) -> None:
-        """Append reads of X to each block: of the rows given, or as many as take `slow_down` of
-        its time."""
+    def _plant(self, slow_down: float, rows: int) -> None:
+        """Append reads of X to each block: of so many rows, or where that is 0 of as many as take
+        `slow_down` of its time."""
         from bench.track.planted import tune
 
         reads = self._unit.reads
@@ -315,8 +322,9 @@ class OpenCell:
             self._extra = [reads(rows)]
             return self._block()
 
-        self.work["rows"] = rows or tune(block_s, slow_down, rows=100)
-        self._extra = [reads(self.work["rows"])]
+        rows = rows or tune(block_s, slow_down, rows=100)
+        self.work["rows"] = rows
+        self._extra = [reads(rows)]
 
 
 def answer(request: Mapping[str, Any], opened: list[OpenCell]) -> dict[str, Any]:
@@ -378,6 +386,9 @@ def main() -> None:
             importlib.import_module(name)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
+    # What was loaded stays: a full collection would take a third of a second, and copy its pages.
+    gc.collect()
+    gc.freeze()
     if cpus:  # from here on: to load code, both sides may use all there are
         pin({int(cpu) for cpu in cpus.split(",")})
     opened: list[OpenCell] = []
