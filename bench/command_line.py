@@ -36,8 +36,8 @@ def main(command: click.Command, name: str) -> NoReturn:
     """
     name_variables(command, name.split()[-1].replace(".", "_").upper())
     # A cancelled CI job, or a closed terminal, has its worktrees and processes cleared away, too.
-    for name in ("SIGTERM", "SIGHUP"):
-        if number := getattr(signal, name, None):  # Windows has no SIGHUP
+    for ending in ("SIGTERM", "SIGHUP"):
+        if number := getattr(signal, ending, None):  # Windows has no SIGHUP
             signal.signal(number, lambda received, _: sys.exit(128 + received))
     try:
         code = command.main(prog_name=name, standalone_mode=False)

@@ -27,7 +27,7 @@ def compare_commits(commits, cells, plan):
     assert commits.base == "the-base", commits
     assert plan.minutes == 0.5
     Path(__file__).with_name("asked").write_text("\\n".join(map(repr, cells)))
-    measured = () if {verdict!r} == "NEW" else (1.31, 1.22, 1.40, (1e-3,), (1.31e-3,))
+    measured = () if {verdict!r} in ("NEW", "NOT TIMED") else (1.31, 1.22, 1.40, (1e-3,), (1.31e-3,))
     results = tuple(CellResult(cell, {verdict!r}, *measured) for cell in cells)
     side = Side("HEAD", "0" * 40, "a subject")
     environment = dict(cpu="A CPU", usable_cores=2, gpus=[], torch_threads=1, torch="2",
@@ -129,9 +129,13 @@ def test_a_dtype_that_a_kernel_refuses_is_skipped_by_test_and_gate(tmp_path: Pat
 
 
 def test_a_gate_that_could_compare_nothing_is_not_green(tmp_path: Path) -> None:
-    done = gated(tmp_path, "NEW")
+    done = gated(tmp_path, "NOT TIMED")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "--bench-gate: no cell could be timed on both sides" in done.stdout
+
+
+def test_cells_that_are_all_new_are_no_failure(tmp_path: Path) -> None:
+    assert gated(tmp_path, "NEW").returncode == pytest.ExitCode.OK
 
 
 def test_a_base_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
