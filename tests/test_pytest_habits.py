@@ -27,7 +27,8 @@ def compare_commits(commits, cells, plan):
     assert commits.base == "the-base", commits
     assert plan.minutes == 0.5
     Path(__file__).with_name("asked").write_text("\\n".join(map(repr, cells)))
-    measured = () if {verdict!r} in ("NEW", "NOT TIMED") else (1.31, 1.22, 1.40, (1e-3,), (1.31e-3,))
+    no_ratio = {verdict!r} in ("NEW", "NOT TIMED")
+    measured = () if no_ratio else (1.31, 1.22, 1.40, (1e-3,), (1.31e-3,))
     results = tuple(CellResult(cell, {verdict!r}, *measured) for cell in cells)
     side = Side("HEAD", "0" * 40, "a subject")
     environment = dict(cpu="A CPU", usable_cores=2, gpus=[], torch_threads=1, torch="2",
