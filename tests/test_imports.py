@@ -22,7 +22,7 @@ PACKAGES = ("bench", "logreg_kernels")
 # and nothing imports a door but a door.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("logreg_kernels",),
-    ("bench.errors", "bench.specs", "bench.json_lines", "bench.json_documents"),
+    ("bench.errors", "bench.specs", "bench.git", "bench.json_lines", "bench.json_documents"),
     (
         *("bench.optimizers", "bench.problems", "bench.records", "bench.results"),
         *("bench.rooflines", "bench.histories", "bench.comparisons"),

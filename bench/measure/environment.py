@@ -12,6 +12,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from bench.errors import InputError
+from bench.git import git
+
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "triton")
 _PEERS = ("glum", "jax", "snapml")
 """Only their own cells depend on their versions."""
@@ -93,17 +96,11 @@ def version(distribution: str) -> str | None:
 
 def _commit() -> str | None:
     """The commit of the checkout that this code runs from, "+" appended if it has changes."""
-
-    def git(*arguments: str) -> str:
-        root = Path(__file__).resolve().parents[2]
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
-        )
-        return done.stdout.strip()
-
+    root = Path(__file__).resolve().parents[2]
     try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
-    except (OSError, subprocess.CalledProcessError):
+        changes = git("status", "--porcelain", cwd=root)
+        return git("rev-parse", "HEAD", cwd=root) + ("+" if changes else "")
+    except InputError:
         return None
 
 

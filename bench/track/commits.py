@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+
+from bench.errors import InputError
+from bench.git import git
 
 HERE = Path(__file__).resolve().parents[2]
 """The checkout that this code runs from, whose commits records name."""
@@ -18,7 +20,7 @@ def known_dates(commits: Iterable[str], repository: Path = HERE) -> dict[str, st
     for commit in filter(_is_hash, dict.fromkeys(commits)):
         date = _git(repository, "show", "-s", "--format=%cI", f"{commit}^{{commit}}")
         if date:
-            found[commit] = date.strip()
+            found[commit] = date
     return found
 
 
@@ -53,16 +55,9 @@ def _topological(commits: Sequence[str], repository: Path) -> list[str]:
 def _git(repository: Path, *arguments: str, text: str = "") -> str:
     """What git prints; empty where it fails, or is not there."""
     try:
-        done = subprocess.run(
-            ["git", "-C", str(repository), *arguments],
-            input=text,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
+        return git(*arguments, cwd=repository, text=text)
+    except InputError:
         return ""
-    return done.stdout
 
 
 def _is_hash(commit: str) -> bool:

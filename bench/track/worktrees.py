@@ -2,65 +2,35 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench.comparisons import Side
 from bench.errors import InputError
+from bench.git import git
 
 WORKING_TREE = "working tree"
 
-# Inside a git hook these name the repository, and the index, of the commit that is being made.
-_OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
-
 # Where the main branch may be, in this order; the first is what a clone was made from.
 _MAIN = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
-
-
-def git(*arguments: str, cwd: Path, **environment: str) -> str:
-    """What a git command prints, stripped.
-
-    Raises:
-        InputError: git is not there, or says no; with its own last line.
-    """
-    try:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=cwd,
-            env={**without_hook(os.environ), **environment},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except FileNotFoundError:
-        raise InputError("git is not installed: comparing commits needs it") from None
-    except subprocess.CalledProcessError as error:
-        lines = error.stderr.strip().splitlines() or ["it gave no reason"]
-        raise InputError(f"git {arguments[0]}: {lines[-1].removeprefix('fatal: ')}") from None
-    return done.stdout.strip()
-
-
-def without_hook(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment in which git finds the repository by the folder, inside a hook, too."""
-    return {name: value for name, value in environment.items() if name not in _OF_A_HOOK}
 
 
 def repository(folder: Path) -> Path:
     """The root of the repository that a folder is in.
 
     Raises:
-        InputError: it is in none.
+        InputError: it is in none, or git refuses it.
     """
     try:
         return Path(git("rev-parse", "--show-toplevel", cwd=folder))
-    except InputError:
+    except InputError as error:
+        if "not a git repository" not in str(error):
+            raise
         raise InputError(
             f"{folder} is in no git repository: run it inside one, or compare two saved results "
-            "folders with --base DIR --head DIR"
+            "folders"
         ) from None
 
 
@@ -81,7 +51,7 @@ def side(root: Path, ref: str) -> Side:
     except InputError:
         raise InputError(
             f"git knows no commit {ref!r}, and it is no folder with records.jsonl: fetch it (CI: a "
-            "checkout with its whole history), or name another with --base and --head"
+            "checkout with its whole history), or name another"
         ) from None
     return Side(ref, commit, git("log", "-1", "--format=%s", commit, cwd=root))
 

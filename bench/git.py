@@ -1,0 +1,51 @@
+"""Ask git, and get one line where it says no."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.errors import InputError
+
+# Inside a git hook these name the repository, and the index, of the commit that is being made.
+_OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
+
+_REASONS = ("fatal: ", "error: ")
+
+
+def git(*arguments: str, cwd: Path, text: str = "", **environment: str) -> str:
+    """What a git command prints, stripped.
+
+    Args:
+        cwd: somewhere in the repository.
+        text: what it reads from its standard input.
+        environment: variables that it is to see, too.
+    Raises:
+        InputError: git is not there, or says no; with its own reason.
+    """
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=cwd,
+            env={**without_hook(os.environ), **environment},
+            input=text,
+            capture_output=True,
+            check=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except OSError as error:
+        raise InputError(f"git can't be run: {error}") from None
+    except subprocess.CalledProcessError as error:
+        lines = error.stderr.strip().splitlines() or ["it gave no reason"]
+        # Hints may stand before it, and advice after it.
+        reason = next((line for line in lines if line.startswith(_REASONS)), lines[-1])
+        raise InputError(f"git {arguments[0]}: {reason.removeprefix('fatal: ')}") from None
+    return done.stdout.strip()
+
+
+def without_hook(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which git finds the repository by the folder, inside a hook, too."""
+    return {name: value for name, value in environment.items() if name not in _OF_A_HOOK}
