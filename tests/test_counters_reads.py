@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array, random_array
 
-from bench.track.reads_numpy import Reads, counted_array, counted_csr, counting_sparse
+from bench.track.reads_csr import counted_csr, counting_sparse
+from bench.track.reads_numpy import Reads, counted_array
 from bench.track.reads_of_x import COUNTED, count_reads, counting_reads, reads_of_call
 from bench.track.reads_torch import TorchReads
 from logreg_kernels import bind

@@ -25,13 +25,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, random_array
 
 from bench.track.counters_file import cell_name
-from bench.track.reads_numpy import (
-    Reads,
-    counted_array,
-    counted_csr,
-    counting_sparse,
-    plain,
-)
+from bench.track.reads_csr import counted_csr, counting_sparse
+from bench.track.reads_numpy import Reads, counted_array, plain
 from bench.track.reads_torch import TorchReads
 from logreg_kernels import KERNELS, bind
 from logreg_kernels.torch_data import TorchData
