@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from bench.comparisons import CellResult, Comparison, Side
 
 def compare_commits(commits, cells, plan):
     assert commits.base == "the-base", commits
-    assert plan.minutes == 0.5
+    assert (plan.minutes, plan.threshold) == (0.5, 0.07)
     Path(__file__).with_name("asked").write_text("\\n".join(map(repr, cells)))
     no_ratio = {verdict!r} in ("NEW", "NOT TIMED")
     measured = () if no_ratio else (1.31, 1.22, 1.40, (1e-3,), (1.31e-3,))
@@ -80,7 +81,8 @@ def gated(
     tmp_path: Path, verdict: str, *arguments: str, tests: Sequence[str] = (CELL,)
 ) -> subprocess.CompletedProcess[str]:
     (tmp_path / "found_by_the_gate.py").write_text(FOUND.format(verdict=verdict))
-    gate = ("--bench-gate", "--bench-gate-base=the-base", "--bench-gate-minutes=0.5")
+    options = ("base=the-base", "minutes=0.5", "threshold=0.07")
+    gate = ("--bench-gate", *(f"--bench-gate-{option}" for option in options))
     return run_pytest(tmp_path, *gate, "-p", "found_by_the_gate", *arguments, tests=tests)
 
 
@@ -135,6 +137,15 @@ def test_a_gate_that_could_compare_nothing_is_not_green(tmp_path: Path) -> None:
     assert "--bench-gate: no cell could be timed on both sides" in done.stdout
 
 
+def test_advice_names_options_that_pytest_has(tmp_path: Path) -> None:
+    said = gated(tmp_path, "INCONCLUSIVE").stdout
+    assert "more --bench-gate-minutes help" in said
+    assert "a larger --bench-gate-threshold" in said
+    done = run_pytest(tmp_path, "--help", only=False)
+    options = set(re.findall(r"--[a-z][a-z-]+", said.partition("bench gate")[2]))
+    assert options <= set(re.findall(r"--[a-z][a-z-]+", done.stdout))
+
+
 def test_cells_that_are_all_new_are_no_failure(tmp_path: Path) -> None:
     assert gated(tmp_path, "NEW").returncode == pytest.ExitCode.OK
 
@@ -155,7 +166,9 @@ def test_a_base_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
         (["--bench-gate"], "--bench-gate is for benchmarks: add --benchmark-only"),
         (["--bench-gate-base=HEAD"], "--bench-gate-base is for --bench-gate: give both"),
         (["--bench-gate-minutes=1"], "--bench-gate-minutes is for --bench-gate: give both"),
+        (["--bench-gate-threshold=0.1"], "--bench-gate-threshold is for --bench-gate: give both"),
         (["--bench-gate", "--bench-gate-minutes=nan"], "a number above 0, not 'nan'"),
+        (["--bench-gate", "--bench-gate-threshold=5%"], "from 0.001 to 1, not '5%'"),
     ],
 )
 def test_options_of_the_gate_that_can_do_nothing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="M",
         help="budget of --bench-gate (default: 8)",
     )
+    parser.addoption(
+        "--bench-gate-threshold",
+        type=_threshold,
+        metavar="T",
+        help="the smallest slow-down that matters to --bench-gate (default: 0.05)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,7 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
         f"{gate.MARK}(**parameters): this test times the cell of its own parameters and of these",
     )
     if not config.getoption("--bench-gate"):
-        for option in ("--bench-gate-base", "--bench-gate-minutes"):
+        for option in ("--bench-gate-base", "--bench-gate-minutes", "--bench-gate-threshold"):
             if config.getoption(option):
                 raise pytest.UsageError(f"{option} is for --bench-gate: give both")
         return
@@ -93,10 +100,19 @@ def keep(results_folder: Path) -> Callable[[Iterable[Record]], None]:
 
 
 def _minutes(text: str) -> float:
-    try:
-        minutes = float(text)
-    except ValueError:
-        minutes = 0.0
-    if not minutes > 0:
+    if not (minutes := _number(text)) > 0:
         raise argparse.ArgumentTypeError(f"minutes are a number above 0, not {text!r}")
     return minutes
+
+
+def _threshold(text: str) -> float:
+    if not 0.001 <= (threshold := _number(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"a threshold is from 0.001 to 1, not {text!r}")
+    return threshold
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

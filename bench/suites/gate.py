@@ -6,6 +6,7 @@ comparison, made once and before the first of them, has both commits take turns.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, NoReturn
 
@@ -75,7 +76,7 @@ def pytest_terminal_summary(
         return
     terminalreporter.section("bench gate")
     terminalreporter.line(headline(found))
-    terminalreporter.line(describe_sides(found))
+    terminalreporter.line(_with_options_of_pytest(describe_sides(found)))
     if notable(found):
         frame = readable(notable(found))
         terminalreporter.line(frame.to_markdown(index=False, disable_numparse=True))
@@ -91,7 +92,10 @@ def _compare(session: pytest.Session) -> Comparison:
     found = compare_commits(
         Commits(config.getoption("--bench-gate-base"), folder=config.rootpath),
         cells_to_compare(session.items),
-        Plan(minutes=config.getoption("--bench-gate-minutes") or 8.0),
+        Plan(
+            threshold=config.getoption("--bench-gate-threshold") or 0.05,
+            minutes=config.getoption("--bench-gate-minutes") or 8.0,
+        ),
     )
     write_comparison(found, results)
     found.require_timed()
@@ -100,5 +104,10 @@ def _compare(session: pytest.Session) -> Comparison:
 
 def _give_up(reason: str) -> NoReturn:
     """End the session with one line and the exit code of a bad command line."""
-    words = " ".join(reason.split())
+    words = _with_options_of_pytest(" ".join(reason.split()))
     pytest.exit(f"--bench-gate: {words}", returncode=pytest.ExitCode.USAGE_ERROR)
+
+
+def _with_options_of_pytest(words: str) -> str:
+    """What `bench compare` advises, by the names that its options have here."""
+    return re.sub(r"--(base|minutes|threshold)\b", r"--bench-gate-\1", words)
