@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,8 +37,9 @@ Examples:
   python -m bench compare --base old-results --head results
   python -m bench compare --self-test
 
-Exit codes: 0 nothing is slower, 1 a cell is SLOWER or FAILED, 2 bad input, 3 saved results of
-another machine. docs/ci.md says what the verdicts mean and how CI uses them.
+Exit codes: 0 nothing is slower, 1 a cell is SLOWER or FAILED (of a self-test: a rate is not met),
+2 bad input, 3 saved results of another machine. docs/ci.md says what the verdicts mean and how CI
+uses them.
 """
 )
 @click.option("--base", help="A commit, or a results folder. [default: where head left main]")
@@ -58,7 +59,7 @@ another machine. docs/ci.md says what the verdicts mean and how CI uses them.
     type=click.FloatRange(min=0, min_open=True),
     default=8.0,
     show_default=True,
-    help="No cell is timed after that; what is open then is INCONCLUSIVE.",
+    help="After so many minutes of timing no other cell is begun; what is open is INCONCLUSIVE.",
 )
 @click.option(
     "--threads",
@@ -235,14 +236,14 @@ def _conclude(found: Comparison, folder: Path, summary: Path | None, every: bool
     """Keep what was found, say it, and return the exit code."""
     from bench.report.comparison import markdown, write_comparison
 
-    write_comparison(found, folder)
+    written = write_comparison(found, folder)
     append_summary(summary, markdown(found))
     found.require_timed()
-    _print(found, folder, every)
+    _print(found, written, every)
     return EXIT_FAILED if found.regressions else 0
 
 
-def _print(found: Comparison, folder: Path, every: bool) -> None:
+def _print(found: Comparison, written: Sequence[Path], every: bool) -> None:
     from bench.report.comparison import describe_sides, headline, notable, readable
 
     click.echo(headline(found) + "\n")
@@ -251,5 +252,4 @@ def _print(found: Comparison, folder: Path, every: bool) -> None:
     if shown:
         frame = readable(shown)
         click.echo(frame.to_markdown(index=False, disable_numparse=True) + "\n")
-    where = [_samples(folder), folder / "tables", folder / "plots" / "comparison.png"]
-    click.echo(f"All cells, samples and plot: {', '.join(map(str, where))}")
+    click.echo(f"Written: {', '.join(map(str, written))}")

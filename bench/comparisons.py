@@ -18,6 +18,7 @@ SCHEMA_VERSION = 1
 # Verdicts of cells that have no ratio; those that have one are in bench.score.verdicts.
 FAILED = "FAILED"
 NEW = "NEW"
+GONE = "GONE"
 NOT_TIMED = "NOT TIMED"
 REGRESSIONS = ("SLOWER", FAILED)
 """What fails a check."""
@@ -51,8 +52,8 @@ class Cell:
 
     def __str__(self) -> str:
         work = self.optimizer or ("value and gradient" if self.kernel else "")
-        parts = (self.problem, work, self.kernel, self.device, self.dtype)
-        return " · ".join(part for part in parts if part and part not in ("cpu", "float64"))
+        unusual = (part for part in (self.device, self.dtype) if part not in ("cpu", "float64"))
+        return " · ".join(filter(None, (self.problem, work, self.kernel, *unusual)))
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,9 @@ class CellResult:
             where there is none.
         base_s, head_s: median seconds of each session; of saved results, the middle of each run.
         log_ratios: one for each session; none for saved results.
-        work: "passes" of a run (0: not a run; a part of one where one is long) and "calls" a block;
-            in a self-test "rows" of X that are read besides.
+        work: "passes" of a run (0: not a run; a part of one where one is long; of a library's
+            solver its iterations) and "calls" a block; in a self-test "rows" of X that are read
+            besides.
         reason: why there is no ratio, or no interval, in one line.
     """
 
@@ -101,7 +103,7 @@ class Comparison:
 
     Args:
         paired: whether the sides took turns.
-        sessions: pairs of processes; 0 for saved results.
+        sessions: how often everything was started anew; 0 for saved results.
         seconds: that all of it took.
         notes: what a reader must know besides, one line each.
     """
@@ -127,10 +129,10 @@ class Comparison:
     def require_timed(self) -> None:
         """Raise InputError where no cell could be timed on both sides: that is no answer.
 
-        If all of them are new, it is one: there is nothing to compare with yet.
+        If all of them are new, or gone, it is one: there is nothing to compare with.
         """
         verdicts = {cell.verdict for cell in self.cells}
-        if NOT_TIMED in verdicts and verdicts <= {NEW, NOT_TIMED}:
+        if NOT_TIMED in verdicts and verdicts <= {NEW, GONE, NOT_TIMED}:
             reason = next(cell.reason for cell in self.cells if cell.verdict == NOT_TIMED)
             raise InputError(
                 f"no cell could be timed on both sides, the first because: {reason} (all reasons: "

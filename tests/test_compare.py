@@ -66,7 +66,7 @@ def test_cells_that_can_t_be_timed_say_so_and_the_others_go_on(tmp_path: Path) -
     assert verdicts(found) == {
         "raises": "FAILED",
         "dies": "FAILED",
-        "gone": "NOT TIMED",
+        "gone": "GONE",
         "new": "NEW",
         "good": "SAME",
     }
@@ -150,6 +150,23 @@ def test_a_file_of_cells_is_found_from_anywhere_in_the_repository(tmp_path: Path
         compare_commits(Commits("HEAD", folder=tmp_path, file=__file__), (), Plan())
 
 
+def test_a_file_of_cells_is_one_of_the_commits_also_where_the_checkout_has_none(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "below").mkdir()
+    old = commit(tmp_path, "old", **{"below/cells": cells_source(a=1e-3)})
+    new = commit(tmp_path, "new", **{"below/cells": cells_source(a=2e-3)})
+    git(tmp_path, "rm", "--quiet", "below/cells.py")
+    commit(tmp_path, "without", kept="")
+    (tmp_path / "below").mkdir(exist_ok=True)
+    commits = Commits(old, new, tmp_path / "below", file="cells.py")
+    (result,) = compare_commits(commits, (), Plan(minutes=1e-6)).cells
+    assert (result.cell.file, result.reason) == (
+        "below/cells.py",
+        "fewer than two sessions can't be judged: give more minutes",
+    )
+
+
 def test_a_process_that_ends_says_its_last_words(tmp_path: Path) -> None:
     commit(tmp_path, "base", cells=cells_source(a=1e-3))
     dies = "lambda: os.write(2, b'no such device\\n') and os._exit(3)"
@@ -224,7 +241,7 @@ def test_worktrees_are_gone_afterwards(tmp_path: Path) -> None:
         (Commits(base="HEAD", file="missing.py"), "there is no file missing.py"),
         (
             Commits(base="HEAD", file="cells.py", build="echo no compiler >&2; exit 3"),
-            "exit code 3: no compiler",
+            "--build failed in base with exit code 3; what it printed is above",
         ),
         (Commits(base="HEAD"), "has no package bench of its own"),
     ],
@@ -240,6 +257,16 @@ def test_what_can_t_be_compared_is_one_line(tmp_path: Path, commits: Commits, wo
 def test_a_folder_without_git_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is in no git repository"):
         repository(tmp_path)
+
+
+def test_what_a_build_prints_is_seen_on_standard_error(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    commit(tmp_path, "base", cells=cells_source(a=1e-3))
+    build = "echo compiling; echo no compiler >&2; exit 3"
+    with pytest.raises(InputError, match="--build failed"):
+        compare_commits(Commits("HEAD", "HEAD", tmp_path, "cells.py", build), (), Plan())
+    assert capfd.readouterr() == ("", "compiling\nno compiler\n")
 
 
 def test_the_build_runs_in_each_tree(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ ENVIRONMENT = {
 
 def result(name: str = "a", verdict: str = "SAME", reason: str = "") -> CellResult:
     times = {"base_s": (1e-3, 1e-3), "head_s": (1e-3, 1e-3), "log_ratios": (0.0, 0.0)}
-    if verdict in ("FAILED", "NEW", "NOT TIMED"):
+    if verdict in ("FAILED", "NEW", "GONE", "NOT TIMED"):
         return CellResult(Cell(name), verdict, reason=reason)
     return CellResult(Cell(name), verdict, 1.0, 0.97, 1.03, reason=reason, **times)
 
@@ -65,7 +65,7 @@ def saved(*cells: CellResult, runs: int) -> Comparison:
 def tables(source: str) -> list[list[list[str]]]:
     """The body of each table as a reader sees it: rows of fields, read by another library."""
     found: list[list[list[str]]] = []
-    tokens = MarkdownIt("commonmark").enable("table").parse(source)
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(source)
     for before, token in pairwise(tokens):
         if before.type == "table_open":
             found.append([])
@@ -99,7 +99,7 @@ def test_a_name_or_a_reason_is_read_as_it_is(name: str) -> None:
         bad = next(row for row in rows if row[0] == "FAILED")
         assert (len(bad), bad[1], bad[5]) == (6, name, f"head: {name}")
     assert len(tables(shown)) == 2
-    heading = MarkdownIt("commonmark").parse(shown)[1]
+    heading = MarkdownIt("commonmark").enable("strikethrough").parse(shown)[1]
     assert {child.type for child in heading.children or []} <= {"text", "text_special"}
     assert f"{name} (head: {name})" in "".join(c.content for c in heading.children or [])
 
@@ -205,3 +205,12 @@ def test_the_plot_s_ticks_don_t_touch(ratio: float) -> None:
     ]
     assert len(boxes) >= 3
     assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
+
+
+def test_a_plot_of_an_earlier_comparison_is_not_left_beside_one_without_a_ratio(
+    tmp_path: Path,
+) -> None:
+    assert any(path.suffix == ".png" for path in write_comparison(comparison(result()), tmp_path))
+    written = write_comparison(comparison(result("new", "NEW", reason="base: none")), tmp_path)
+    assert not any(path.suffix == ".png" for path in written)
+    assert not list(tmp_path.rglob("*.png"))

@@ -14,12 +14,15 @@ from hypothesis import strategies as st
 
 from bench.command_options import Selection
 from bench.comparisons import FAILED, Cell, CellResult
+from bench.track.open_cell import OpenCell
 from bench.track.planted import reads_of, tune
+from bench.track.reads_csr import counted_csr, counting_sparse
+from bench.track.reads_numpy import Reads
 from bench.track.sampling import Plan
 from bench.track.selftest import _asked, _row, self_test
-from bench.track.worker import OpenCell
 
 ROOT = Path(__file__).parent.parent
+AT = ("cpu", "float64")
 
 
 @given(
@@ -53,14 +56,19 @@ class CountedRows(np.ndarray):
 @given(rows=st.integers(1, 1000), n=st.integers(1, 60), sparse=st.booleans())
 @settings(deadline=None)
 def test_as_many_rows_are_read_as_asked(rows: int, n: int, sparse: bool) -> None:
-    X = np.ones((n, 3)).view(CountedRows)
-    CountedRows.read = []
-    if sparse:
-        reads_of(scipy.sparse.csr_array(X), "cpu", "float64")(rows)()  # SciPy counts no rows
-        return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("logreg_kernels.validation.check_matrix", lambda X, dtype: X)
-        reads_of(X, "cpu", "float64")(rows)()
+        if sparse:
+            counted = Reads()
+            X = counted_csr(scipy.sparse.csr_array(np.ones((n, 3))), counted)
+            with counting_sparse(counted):
+                call = reads_of(X, *AT)(rows)
+                counted.entries = 0  # what it took to cut the first rows off
+                call()
+            assert abs(counted.entries / 3 - rows) <= -(-rows // n) / 2
+            return
+        CountedRows.read = []
+        reads_of(np.ones((n, 3)).view(CountedRows), *AT)(rows)()
     assert max(CountedRows.read) <= n
     assert abs(sum(CountedRows.read) - rows) <= len(CountedRows.read) / 2
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from bench.comparisons import (
     FAILED,
+    GONE,
     NEW,
     NOT_TIMED,
     CellResult,
@@ -28,7 +29,7 @@ from bench.report.plots_comparison import plot
 from bench.report.write import describe, write_table, write_whole
 from bench.score.verdicts import LOOKS
 
-_ORDER = (FAILED, "SLOWER", "FASTER", "INCONCLUSIVE", NEW, NOT_TIMED, "SAME")
+_ORDER = (FAILED, "SLOWER", "FASTER", "INCONCLUSIVE", NEW, GONE, NOT_TIMED, "SAME")
 
 
 def headline(comparison: Comparison) -> str:
@@ -50,6 +51,7 @@ def headline(comparison: Comparison) -> str:
             ("SAME", f"the same within {text.percent(comparison.threshold)}"),
             ("INCONCLUSIVE", "inconclusive"),
             (NEW, "new"),
+            (GONE, "gone"),
             (NOT_TIMED, "not timed"),
         )
         if counted[name]
@@ -185,16 +187,22 @@ _HOW_TO_READ = (
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
-    """Samples as JSON, the table as CSV and Markdown, and the plot, in a results folder."""
+    """Samples as JSON, the table as CSV and Markdown, and the plot, in a results folder.
+
+    Without a ratio there is nothing to plot; an earlier comparison's plot is not left there.
+    """
     written = [write_whole(folder / "comparison.json", as_json(comparison).encode())]
     shown = readable(comparison.cells)
     written += write_table(table(comparison), shown, folder / "tables" / "comparison")
-    if any(cell.ratio is not None for cell in comparison.cells):
+    picture = folder / "plots" / "comparison.png"
+    if not any(cell.ratio is not None for cell in comparison.cells):
+        picture.unlink(missing_ok=True)
+    else:
         buffer = io.BytesIO()
         figure = plot(comparison)
         figure.savefig(buffer, format="png", dpi=130)
         plt.close(figure)
-        written.append(write_whole(folder / "plots" / "comparison.png", buffer.getvalue()))
+        written.append(write_whole(picture, buffer.getvalue()))
     return written
 
 

@@ -8,7 +8,8 @@ from bench.comparisons import Cell
 from bench.errors import InputError
 from bench.suites.definitions import Suite
 from bench.suites.plan import expand
-from bench.track.processes import NotTimed, SideProcess
+from bench.track.processes import SideProcess
+from bench.track.units import NotTimed
 
 
 def suite_cells(suite: Suite) -> list[Cell]:

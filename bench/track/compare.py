@@ -13,19 +13,19 @@ from typing import Any
 
 from bench.comparisons import Cell, CellResult, Comparison, Side
 from bench.errors import InputError
+from bench.git import git, without_hook
 from bench.measure.environment import environment as environment_here
 from bench.suites.run import OnProgress
 from bench.track.cells import file_cells
-from bench.track.processes import NotTimed, SideProcess
+from bench.track.processes import SideProcess
 from bench.track.sampling import Plan, sample
+from bench.track.units import NotTimed
 from bench.track.worktrees import (
     WORKING_TREE,
     checked_out,
-    git,
     merge_base,
     repository,
     side,
-    without_hook,
 )
 
 # Both sides run with what is installed here; where one of these differs, that may not be theirs.
@@ -69,9 +69,11 @@ def compare_commits(
     """
     start = time.monotonic()
     root = repository(commits.folder.resolve())
-    file = _relative(commits.file, root, commits.folder.resolve()) if commits.file else None
     head = side(root, commits.head)
     base = side(root, commits.base or merge_base(root, commits.head))
+    file = None
+    if commits.file:
+        file = _relative(commits.file, root, commits.folder.resolve(), (head, base))
     if commits.base is None and _same_files(root, base, head):
         raise InputError(
             f"nothing to compare: {head.name} has the files of {base.commit[:9]}, where it left "
@@ -134,31 +136,37 @@ def _environment(trees: tuple[Path, Path], threads: int) -> dict[str, Any]:
 
 
 def _build(command: str, tree: Path) -> None:
-    done = subprocess.run(
-        command,
-        shell=True,
-        cwd=tree,
-        env=without_hook(os.environ),
-        capture_output=True,
-        text=True,
-    )
+    """Run it; what it prints, to either output, is seen on standard error."""
+    done = subprocess.run(command, shell=True, cwd=tree, env=without_hook(os.environ), stdout=2)
     if done.returncode:
-        lines = (done.stderr or done.stdout).strip().splitlines() or ["it printed nothing"]
         raise InputError(
-            f"--build failed in {tree.name} with exit code {done.returncode}: {lines[-1]}"
+            f"--build failed in {tree.name} with exit code {done.returncode}; what it printed is "
+            "above"
         )
 
 
-def _relative(file: str, root: Path, folder: Path) -> str:
-    """The file as both trees have it: relative to the root."""
-    for path in (root / file, folder / file):
-        if path.is_file() or Path(file).is_absolute():
-            if not path.resolve().is_relative_to(root.resolve()):
-                raise InputError(
-                    f"--cells {file} is not in the repository {root}: both commits are to have it"
-                )
-            return str(path.resolve().relative_to(root.resolve()))
-    return file
+def _relative(file: str, root: Path, folder: Path, sides: Sequence[Side]) -> str:
+    """The file as commits have it, relative to the root: of the root's and the folder's the first
+    that one of the sides has.
+
+    Raises:
+        InputError: it is outside the repository.
+    """
+    paths = [path.resolve() for path in (root / file, folder / file)]
+    inside = [
+        path.relative_to(root.resolve()).as_posix()
+        for path in paths
+        if path.is_relative_to(root.resolve())
+    ]
+    if not inside:
+        raise InputError(
+            f"--cells {file} is not in the repository {root}: both commits are to have it"
+        )
+    for one in sides:
+        for path in inside:
+            if git("ls-tree", "--name-only", one.commit, "--", path, cwd=root):
+                return path
+    return inside[0]
 
 
 def _same_files(root: Path, base: Side, head: Side) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-Call: TypeAlias = Callable[[], Any]
+from .units import Call
 
 _TUNINGS = 4
 _BLOCKS = 8

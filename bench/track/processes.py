@@ -17,7 +17,8 @@ from typing import Any
 
 from bench.comparisons import Cell
 from bench.errors import InputError
-from bench.track.worktrees import without_hook
+from bench.git import without_hook
+from bench.track.units import NotTimed
 
 _WORKER = Path(__file__).with_name("worker.py")
 
@@ -44,14 +45,6 @@ _LOADED_FIRST = (
 )
 
 
-class NotTimed(Exception):  # noqa: N818 - the name says it
-    """A side can't time a cell: `status` "gone", "unavailable" or "failed", and a text why."""
-
-    def __init__(self, status: str, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-
-
 class SideProcess:
     """A process that times cells of one tree; see `worker.py` for what it answers.
 
@@ -61,11 +54,15 @@ class SideProcess:
         threads: of every library.
         suite: whether cells are those of our suites, so that what these need is loaded at once;
             the user's cells find their files from the root of their tree, as they would in CI.
+    Raises:
+        InputError: on Windows.
     """
 
     def __init__(
         self, tree: Path, cpus: tuple[int, ...], threads: int, *, suite: bool = True
     ) -> None:
+        if os.name == "nt":  # neither a wait for a pipe with a time limit, nor process groups
+            raise InputError("commits can't be compared on Windows: use WSL, Linux or macOS")
         environment = {
             **without_hook(os.environ),
             **dict.fromkeys(_THREADS, str(threads)),
@@ -97,7 +94,7 @@ class SideProcess:
         """Go on in a child that has what was loaded at the start, and nothing of earlier cells."""
         if self._forked and self._ask(ask="leave")["ended"]:
             self._kill()  # the child had ended before, and what was asked is still to be answered
-            raise NotTimed("failed", "its process ended between two cells")
+            raise NotTimed("ended", "its process ended between two cells")
         self._forked = False
         self._ask(ask="fork")
         self._forked = True
@@ -166,14 +163,14 @@ class SideProcess:
         assert self._process.stdout is not None  # it was asked for
         if not self._selector.select(_TIMEOUT_S):
             self._kill()
-            raise NotTimed("failed", f"no answer within {_TIMEOUT_S:g} s")
+            raise NotTimed("ended", f"no answer within {_TIMEOUT_S:g} s")
         line = self._process.stdout.readline()
         if not line:
-            raise NotTimed("failed", f"its process ended: {self._ending(self._process.wait())}")
+            raise NotTimed("ended", f"its process ended: {self._ending(self._process.wait())}")
         reply: dict[str, Any] = json.loads(line)
         if "ended" in reply and not leaving:
             self._kill()  # what it may have read of the next request is not to be answered
-            raise NotTimed("failed", f"its process ended: {self._ending(reply['ended'])}")
+            raise NotTimed("ended", f"its process ended: {self._ending(reply['ended'])}")
         if "reason" in reply:
             raise NotTimed(reply["status"], reply["reason"])
         return reply

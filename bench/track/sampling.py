@@ -13,17 +13,18 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.comparisons import FAILED, NEW, NOT_TIMED, Cell, CellResult
+from bench.comparisons import FAILED, GONE, NEW, NOT_TIMED, Cell, CellResult
 from bench.score.verdicts import LOOKS, Judged, Verdict, judge, session_log_ratio
 from bench.suites.run import OnProgress, Progress
-from bench.track.processes import NotTimed, SideProcess, pinned_cpus
+from bench.track.processes import SideProcess, pinned_cpus
+from bench.track.units import NotTimed
 
 # A cell has about so much time in a session, in quadruples of blocks, base head head base: at least
 # and at most so many. An even number, as every second one begins with head. Two processes of the
 # same code differ by more than what few quadruples leave unknown, so many sessions tell more.
 _CELL_S = 0.1
 _QUADRUPLES = (4, 10)
-# A base that fails in so many sessions can't be timed.
+# What may have been the machine's doing must happen in so many sessions.
 _TRIES = 2
 
 
@@ -33,7 +34,7 @@ class Plan:
 
     Args:
         threshold: the smallest slow-down that matters: 0.05 for 5%.
-        minutes: after so many no further cell is timed.
+        minutes: of sampling; after so many no further cell is begun.
         threads: of each library, each on a processor of its own.
         confidence: that all intervals hold.
         slow_down: planted into head: reads of X that take this fraction of a cell's time.
@@ -58,6 +59,7 @@ class _Sampled:
     verdict: str = Verdict.INCONCLUSIVE
     judged: Judged | None = None
     failures: int = 0
+    ended: _Ended | None = None
     reason: str = ""
 
     @property
@@ -66,6 +68,9 @@ class _Sampled:
 
     def look(self, plan: Plan, cells: int) -> None:
         """Judge it by what there is."""
+        if self.ended and not self.log_ratios:
+            self.verdict = self.ended.verdict
+            return
         if len(self.log_ratios) < 2:
             fewer = "fewer than two sessions can't be judged: give more minutes"
             self.reason = self.reason or fewer
@@ -76,11 +81,12 @@ class _Sampled:
         self.verdict, self.reason = self.judged.verdict, ""
 
     def fail(self, ended: _Ended) -> None:
-        """Conclude that it has no ratio, or wait for another session: base may just have been
-        interrupted, and if it could be timed before, no more than this session is lost."""
+        """Conclude that it has no ratio, or wait for another session, if that may tell otherwise:
+        of a base that could be timed before, no more than this session is lost."""
         self.failures += 1
-        self.reason = str(ended)
-        if ended.again and (self.log_ratios or self.failures < _TRIES):
+        self.ended, self.reason = ended, str(ended)
+        of_base = ended.verdict == NOT_TIMED
+        if ended.again and (self.failures < _TRIES or (of_base and self.log_ratios)):
             return
         self.verdict, self.judged = ended.verdict, None
 
@@ -113,10 +119,11 @@ def sample(
 ) -> tuple[list[CellResult], int]:
     """Compare the cells of two trees, session by session; returns results and sessions.
 
-    A session is new processes on either side, pinned to the same processors. In it each cell that
-    is not decided is set up on both sides and timed in quadruples of blocks, base head head base
-    and head base base head by turns, of which one ratio is made. After so many sessions as `LOOKS`
-    says cells are judged, and those with a verdict are left out from there on.
+    A session is new processes on either side, pinned to the same processors, and of these a child,
+    or others, for each place. In it each cell that is not decided is set up on both sides and timed
+    in quadruples of blocks, base head head base and head base base head by turns, of which one
+    ratio is made. After so many sessions as `LOOKS` says cells are judged, and those with a verdict
+    are left out from there on.
 
     Args:
         trees: base and head, checked out.
@@ -161,20 +168,16 @@ def _session(
     pair = _Pair(trees, plan.threads, session % 2, suite=not pending[0].cell.file)
     try:
         decided = total - len(pending)
-        place: tuple[str, ...] = ()
         for one in pending:
             if time.monotonic() >= end and one is not pending[0]:
                 return
-            if place != one.cell.place:
-                place = one.cell.place
-                pair.part(one.cell)
+            pair.go_to(one.cell)
             if on_progress:
                 on_progress(Progress(decided, total, f"session {session + 1}: {one.cell}"))
             try:
                 _time(pair, one, plan, session)
             except _Ended as ended:
                 one.fail(ended)
-                pair.restart_what_ended()
     finally:
         pair.close()
 
@@ -192,7 +195,8 @@ class _Pair:
     """Both sides' processes, base first.
 
     Args:
-        first: the side, 0 or 1, that is started and set up before the other in this session.
+        first: the side, 0 or 1, that is started before the other in this session, and set up
+            before it, unless the work of a block is still to be found, by base.
         suite: whether cells are those of our suites.
     """
 
@@ -201,21 +205,25 @@ class _Pair:
         self._order = (first, 1 - first)
         self._cpus = pinned_cpus(threads)
         self._forks = False
-        self._fresh = True
+        self._place: tuple[str, ...] = ()
         self.sides = self._start_both()
 
-    def part(self, cell: Cell) -> None:
-        """Leave behind what other cells did: how they used the memory decides where the arrays of
-        later ones come to lie, the same way in each session, and that moved some by 40%.
+    def go_to(self, cell: Cell) -> None:
+        """Have both sides ready for a cell, also if the one before it ended their processes.
 
-        By a fork where that is safe, as it takes milliseconds: imports start no thread that a
+        Cells of another place are left behind, with how they used the memory: it decides where
+        the arrays of later ones come to lie, the same way in each session, and that moved some by
+        40%. By a fork where that is safe, as it takes milliseconds: imports start no thread that a
         child would miss. CUDA doesn't survive one, and what a user's file loads isn't known.
         """
+        if cell.place == self._place:
+            self._restart_ended()
+            return
         forks = self._suite and cell.device == "cpu" and sys.platform == "linux"
-        if not self._fresh and not (forks and self._forks):
+        if self._place and not (forks and self._forks):
             self.close()
             self.sides = self._start_both()
-        self._forks, self._fresh = forks, False
+        self._forks, self._place = forks, cell.place
         if forks:
             for side in self._order:
                 self._fork(side)
@@ -227,11 +235,11 @@ class _Pair:
         else:
             base, head = self._open_in_turn(one, slow_down)
         if base:
-            gone = base.status != "failed"
+            lacking = base.status in ("gone", "unavailable")
             words = f"base: {base}; head: {head}" if head else f"base: {base}"
-            raise _Ended(NEW if gone and not head else NOT_TIMED, words, again=not gone)
+            raise _Ended(NEW if lacking and not head else NOT_TIMED, words, again=not lacking)
         if head:
-            raise _Ended(NOT_TIMED if head.status == "gone" else FAILED, f"head: {head}")
+            raise _of_head(head)
 
     def _open_together(self, one: _Sampled, slow_down: float) -> list[NotTimed | None]:
         """Both at the same time, as setting up may take longer than what is timed."""
@@ -270,15 +278,7 @@ class _Pair:
         except NotTimed as error:
             if side == 0:
                 raise _Ended(NOT_TIMED, f"base: {error}", again=True) from None
-            raise _Ended(FAILED, f"head: {error}") from None
-
-    def restart_what_ended(self) -> None:
-        """A process that a cell ended must not end the others."""
-        for side, process in enumerate(self.sides):
-            if not process.alive:
-                self._restart(side)
-                if self._forks:
-                    self._fork(side)
+            raise _of_head(error) from None
 
     def close(self) -> None:
         """End both processes."""
@@ -296,6 +296,13 @@ class _Pair:
         self.sides[side].close()
         self.sides[side] = self._start(side)
 
+    def _restart_ended(self) -> None:
+        for side, process in enumerate(self.sides):
+            if not process.alive:
+                self._restart(side)
+                if self._forks:
+                    self._fork(side)
+
     def _fork(self, side: int) -> None:
         """One that has ended since it was last asked is started anew; if that one ends, too, it
         says so when it is asked for a cell."""
@@ -305,6 +312,12 @@ class _Pair:
             self._restart(side)
             with suppress(NotTimed):
                 self.sides[side].fork()
+
+
+def _of_head(error: NotTimed) -> _Ended:
+    """A head that raises does so always; its process may have been ended by the machine."""
+    verdict = GONE if error.status == "gone" else FAILED
+    return _Ended(verdict, f"head: {error}", again=error.status == "ended")
 
 
 def _why_not(opened: Callable[[], Any]) -> NotTimed | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.comparisons import FAILED, NEW, NOT_TIMED, Cell
+from bench.comparisons import FAILED, GONE, NEW, NOT_TIMED, Cell
 from bench.records import Record
 
 Runs = tuple[tuple[float, ...], ...]
@@ -80,7 +80,8 @@ def _by_cell(records: Iterable[Record]) -> dict[Cell, list[Record]]:
 
 def _alone(cell: Cell, side: str, records: Sequence[Record]) -> Pair:
     bad = _bad(records)
-    verdict = NEW if side == "head" and not bad else NOT_TIMED
+    alone = NEW if side == "head" else GONE
+    verdict = NOT_TIMED if bad else alone
     reason = f"only in {side}: {bad}" if bad else f"only in {side}"
     return Pair(cell, verdict=verdict, reason=reason, alone=True)
 

@@ -164,7 +164,7 @@ def _readable(frame: pd.DataFrame) -> pd.DataFrame:
                 name: frame[name]
                 for name in ("cells", "SLOWER", "FASTER", "SAME", "INCONCLUSIVE", "other")
             },
-            "alarms (95% interval)": [
+            "alarms, or found (95% interval)": [
                 f"{rate:.1%} [{low:.1%}-{high:.1%}]"
                 for rate, low, high in zip(frame.rate, frame.low, frame.high, strict=True)
             ],

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.track.worker import _PARTS, _PASSES, NotTimed, check_known, run_of_passes
+from bench.track.units import _PARTS, _PASSES, NotTimed, check_known, clocked, run_of_passes
 
 
 def runs_of(pass_s: float) -> Callable[[float], Callable[[], float]]:
@@ -36,3 +36,8 @@ def test_a_name_that_a_commit_doesn_t_have_is_gone_and_not_failed() -> None:
     with pytest.raises(NotTimed, match="there is no kernel fused-cpu") as refused:
         check_known("fused-cpu", {"numpy": None}, "kernel")
     assert refused.value.status == "gone"
+
+
+def test_a_call_that_the_clock_does_not_see_took_some_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.perf_counter", lambda: 7.0)
+    assert 0 < clocked(lambda: None)() <= 1e-9

@@ -1,0 +1,219 @@
+"""What one side of a comparison times, over and over: a call, or a run of an optimizer.
+
+The problem, the kernel and the optimizer are those of the side's tree, imported where they are
+needed: a commit may lack them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+Call: TypeAlias = Callable[[], Any]
+Timed: TypeAlias = Callable[[], float]
+"""Does its work once, and returns the seconds that this took."""
+
+# A run ends by its own stopping test, or after the most passes of these that take `_RUN_S`, some
+# blocks' time, at most: of mini-batches part of a pass, as a whole one may be hundreds of steps; a
+# call on all rows is made whole. Libraries' own solvers count iterations.
+_PASSES = (100, 50, 20, 10, 5, 2, 1)
+_PARTS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
+_RUN_S = 3e-3
+_TICK_S = 1e-9
+
+
+class NotTimed(Exception):  # noqa: N818 - the name says it
+    """A cell can't be timed in this tree.
+
+    Args:
+        status: "gone", what is named isn't there; "unavailable", it can't run here; "failed", it
+            raised; "ended", its process did, or gave no answer.
+        reason: why, in one line.
+    """
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What a block repeats.
+
+    Args:
+        run: the unit of work; it has been done once when this is made.
+        settle: a short call of the same kind, which leaves nothing for the device to do.
+        passes: of a run, or iterations of a library's solver; 0 for what is no run.
+        reads: makes a call that reads so many rows of X, for planted slow-downs; None where there
+            is no X.
+    """
+
+    run: Timed
+    settle: Call
+    passes: float = 0
+    reads: Callable[[int], Timed] | None = None
+
+
+def clocked(call: Call, synchronize: Call = lambda: None) -> Timed:
+    """The call with the clock around it."""
+
+    def run() -> float:
+        start = time.perf_counter()
+        call()
+        synchronize()
+        # A clock with coarse ticks may see none in a call of some nanoseconds.
+        return max(time.perf_counter() - start, _TICK_S)
+
+    return run
+
+
+def own_unit(cell: Mapping[str, str]) -> Unit:
+    """A cell of a file of cells: `cells()` there maps names to functions that set up a call."""
+    found = load_cells(cell["file"])
+    if cell["problem"] not in found:
+        raise NotTimed("gone", f"{cell['file']} has no cell {cell['problem']!r}")
+    call = found[cell["problem"]]()
+    call()
+    return Unit(clocked(call), call)
+
+
+@lru_cache(maxsize=1)
+def load_cells(file: str) -> dict[str, Callable[[], Call]]:
+    """What `cells()` returns in a file of this side's tree."""
+    path = Path(os.environ["BENCH_TREE"]) / file
+    if not path.is_file():
+        raise NotTimed("gone", f"there is no file {file}")
+    spec = importlib.util.spec_from_file_location("cells_under_test", path)
+    if spec is None or spec.loader is None:
+        raise NotTimed("failed", f"{file} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    if not hasattr(module, "cells"):
+        raise NotTimed("failed", f"{file} has no function cells()")
+    found = dict(module.cells())
+    for name in found:
+        if not isinstance(name, str):
+            raise NotTimed("failed", f"{file}: a cell's name is to be a string, not {name!r}")
+    return found
+
+
+def suite_unit(cell: Mapping[str, str], passes: float | None) -> Unit:
+    """A kernel's value and gradient, or a run of an optimizer, on a problem."""
+    import numpy as np
+
+    from bench.optimizers import OPTIMIZERS, make_optimizer
+    from bench.problems import PROBLEMS
+    from logreg_kernels import KERNELS
+
+    check_known(cell["problem"], PROBLEMS, "problem")
+    problem = problem_of(cell["problem"])
+    optimizer: Any = None
+    if cell["optimizer"]:
+        check_known(cell["optimizer"], OPTIMIZERS, "optimizer")
+        optimizer = make_optimizer(cell["optimizer"])
+        if hasattr(optimizer, "fit"):
+            return refit_unit(problem, cell, optimizer, passes)
+    check_known(cell["kernel"], KERNELS, "kernel")
+    place = (cell["kernel"], cell["device"], cell["dtype"])
+    objective = bound(cell["problem"], *place)
+    start = np.random.default_rng(0).standard_normal(objective.coefficient_shape) * 0.1
+    w = objective.as_coefficients(start)
+
+    def call() -> Any:
+        return objective.value_and_grad(w)
+
+    def reads(rows: int) -> Timed:
+        from .planted import reads_of
+
+        return clocked(reads_of(problem.X, *place[1:])(rows), objective.synchronize)
+
+    one_call = clocked(call, objective.synchronize)
+    if optimizer is None:
+        return Unit(one_call, one_call, reads=reads)
+    runs = optimizer_runs(objective, optimizer)
+    run, passes = run_of_passes(runs, passes, (*_PASSES, *_PARTS))
+    return Unit(run, one_call, passes, reads)
+
+
+def check_known(spec: str, registry: Mapping[str, Any], what: str) -> None:
+    """Raise NotTimed, "gone", for a name that this tree doesn't have."""
+    name = spec.split(":")[0].strip()
+    if name not in registry:
+        raise NotTimed("gone", f"there is no {what} {name}")
+
+
+@lru_cache(maxsize=1)
+def problem_of(spec: str) -> Any:
+    """The problem; one at a time is kept, as its cells come one after the other."""
+    from bench.problems import load_problem
+
+    return load_problem(spec)
+
+
+@lru_cache(maxsize=1)
+def bound(spec: str, kernel: str, device: str, dtype: str) -> Any:
+    """A kernel bound to a problem, after it has matched the reference there; kept likewise."""
+    from bench.measure.cell import bind_and_verify
+
+    return bind_and_verify(problem_of(spec), kernel, device, dtype).objective
+
+
+def optimizer_runs(objective: Any, optimizer: Any) -> Callable[[float], Timed]:
+    """Whole runs of so many passes, on the harness's own clock."""
+    import numpy as np
+
+    from bench.measure.cell import run_optimizer
+    from bench.measure.recorder import Budget
+
+    lacking = [name for name in getattr(optimizer, "needs", ()) if not hasattr(objective, name)]
+    if lacking:
+        raise NotTimed("unavailable", f"the kernel has no {lacking[0]}, which it needs")
+
+    def run(passes: float) -> float:
+        rng, budget = np.random.default_rng(0), Budget(passes=passes, seconds=math.inf)
+        trace = run_optimizer(objective, optimizer, rng, budget)
+        if trace.stop == "failed":
+            raise NotTimed("failed", trace.message)
+        return float(trace.run_s)
+
+    return lambda passes: lambda: run(passes)
+
+
+def refit_unit(problem: Any, cell: Mapping[str, str], solver: Any, passes: float | None) -> Unit:
+    """Fits of a library's solver, with at most so many iterations."""
+    from logreg_kernels.validation import check_dtype, check_matrix
+
+    reason = solver.unavailable(l2=problem.l2, n_classes=problem.n_classes, dtype=cell["dtype"])
+    if reason:
+        raise NotTimed("unavailable", reason)
+    X: Any = check_matrix(problem.X, check_dtype(cell["dtype"]))
+
+    def fit(passes: float) -> Timed:
+        most = int(passes)
+        return clocked(lambda: solver.fit(X, problem.y, l2=problem.l2, max_iter=most, seed=0))
+
+    run, passes = run_of_passes(fit, passes, _PASSES)
+    return Unit(run, fit(1), passes)
+
+
+def run_of_passes(
+    runs: Callable[[float], Timed], passes: float | None, choice: Sequence[float]
+) -> tuple[Timed, float]:
+    """A run of the passes given, or else of the most of a choice that take `_RUN_S` at most;
+    warmed up."""
+    if passes is None:
+        runs(1)()
+        per_pass = max(min(runs(1)() for _ in range(3)), 1e-9)
+        passes = next((p for p in choice if p * per_pass <= _RUN_S), choice[-1])
+    run = runs(passes)
+    run()
+    return run, passes
