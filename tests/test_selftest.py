@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from bench.command_options import Selection
 from bench.comparisons import FAILED, Cell, CellResult
+from bench.suites.run import Progress
 from bench.track.open_cell import OpenCell
 from bench.track.planted import reads_of, tune
 from bench.track.reads_csr import counted_csr, counting_sparse
@@ -89,13 +90,16 @@ def test_a_whole_self_test_in_a_few_seconds(
     monkeypatch.chdir(ROOT)
     selection = Selection(None, ("iris",), ("lbfgs",), ("numpy",), (), None, None, None)
     plan = Plan(minutes=1e-6)
-    tested = self_test(selection.chosen_suite(), plan, repeats=2, load=0, folder=tmp_path)
+    told: list[Progress] = []
+    tested = self_test(selection.chosen_suite(), plan, 2, 0, tmp_path, on_progress=told.append)
     assert not tested.passed
     assert "SLOWER or FAILED at most 1% of the same commit's cells: met" in tested.words
     assert "found at least 80% of slow-downs of 5%: NOT met" in tested.words
     found = pd.read_csv(tmp_path / "compare_selftest.csv")
     assert found.planted.tolist() == [0.0, 0.0, 0.0, 0.0, 0.05, 0.05, 0.1, 0.1]
     assert set(found.verdict) == {"INCONCLUSIVE"}, found.reason.tolist()
+    # Two cells in each of four comparisons; the budget ends after a cell of each.
+    assert [(one.done, one.total) for one in told] == [(k, 8) for k in (0, 2, 4, 6)]
 
 
 def _found(**verdicts: int) -> list[CellResult]:

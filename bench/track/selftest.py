@@ -21,7 +21,7 @@ from bench.report import text
 from bench.report.write import write_table
 from bench.score.intervals import success_rate_interval
 from bench.suites.definitions import Suite
-from bench.suites.run import OnProgress
+from bench.suites.run import OnProgress, Progress
 from bench.track.cells import suite_cells
 from bench.track.sampling import Plan, sample
 from bench.track.worktrees import WORKING_TREE, checked_out, repository, side
@@ -80,15 +80,18 @@ def self_test(
     cells = [cell for cell in suite_cells(suite) if cell.kernel in KERNELS]
     if not cells:
         raise InputError("there is nothing to test with: no kernel that is named can run here")
-    rows, every = [], []
+    rows: list[dict[str, object]] = []
+    every: list[dict[str, object]] = []
     detected = {} if load else {k * plan.threshold: _DETECTED[k - 1] for k in (1, 2)}
+    total = len(cells) * (repeats + len(detected))
     with checked_out(root, here, here) as trees, _busy(load):
         for slow_down, times in ((0.0, repeats), *((planted, 1) for planted in detected)):
             found: list[CellResult] = []
             begun = time.monotonic()
             for _ in range(times):
                 planted = replace(plan, slow_down=slow_down)
-                found += sample(trees, cells, planted, on_progress=on_progress)[0]
+                tell = on_progress and _of_all(on_progress, len(every), total)
+                found += sample(trees, cells, planted, on_progress=tell)[0]
                 every += [_cell_row(slow_down, result) for result in found[-len(cells) :]]
                 write_table(pd.DataFrame(every), None, folder / "compare_selftest")
             rows.append(_row(slow_down, found, time.monotonic() - begun))
@@ -107,6 +110,15 @@ def self_test(
     if frame.cells[0] < _CELLS:
         words.append(f"{frame.cells[0]} cells are few for such rates: see the intervals.")
     return SelfTest("\n".join(words), all(asked.values()))
+
+
+def _of_all(on_progress: OnProgress, done: int, total: int) -> OnProgress:
+    """Tell of a comparison as the part that it is of all of them."""
+
+    def tell(progress: Progress) -> None:
+        on_progress(Progress(done + progress.done, total, progress.cell))
+
+    return tell
 
 
 def _asked(frame: pd.DataFrame, detected: Sequence[float], load: bool) -> dict[str, bool]:
