@@ -12,6 +12,7 @@ from bench.errors import InputError
 # Inside a git hook these name the repository, and the index, of the commit that is being made.
 _OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
 
+# As git says it in English, which it is asked for.
 _REASONS = ("fatal: ", "error: ")
 
 
@@ -29,7 +30,7 @@ def git(*arguments: str, cwd: Path, text: str = "", **environment: str) -> str:
         done = subprocess.run(
             ["git", *arguments],
             cwd=cwd,
-            env={**without_hook(os.environ), **environment},
+            env={**without_hook(os.environ), "LANGUAGE": "en", **environment},
             input=text,
             capture_output=True,
             check=True,

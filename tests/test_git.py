@@ -51,6 +51,12 @@ def test_git_that_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.Monke
         repository(tmp_path)
 
 
+def test_git_is_asked_in_english(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANGUAGE", "de")
+    run_git(tmp_path, "init", "--quiet")
+    assert git("-c", "alias.language=!echo $LANGUAGE", "language", cwd=tmp_path) == "en"
+
+
 def test_a_subject_in_another_encoding_is_no_error(tmp_path: Path) -> None:
     commit(tmp_path, "base", a="1")
     (tmp_path / "message").write_bytes(b"caf\xe9\n")
@@ -96,6 +102,8 @@ def test_requirements_that_differ_are_a_note(tmp_path: Path) -> None:
         ("/tmp/x/head", ["/usr/src/app"], ["/usr"], "/usr/src/app/p/a.py", True),
         ("/tmp/x/head", ["/usr/src/app"], ["/usr"], "/usr/lib/python3.11/json/__init__.py", False),
         ("/tmp/x/head", ["/repo"], ["/repo", "/usr"], "/repo/p/a.py", True),
+        ("/tmp/x/head", ["/repo"], ["/repo"], "/repo/p/a.py", True),
+        ("/tmp/x/head", ["/repo"], ["/repo"], "/repo/lib/python3.11/json/decoder.py", False),
         ("/tmp/x/head", ["/repo"], ["/usr"], "", False),
         ("/tmp/x/head", ["/repo"], ["/usr"], "_ops.py", False),
     ],
@@ -112,5 +120,7 @@ def test_a_module_is_of_the_innermost_folder(
     monkeypatch.setattr(worker, "other_checkouts", lambda: tuple(f"{o}/" for o in others))
     monkeypatch.setattr(worker.sys, "prefix", prefixes[0])
     monkeypatch.setattr(worker.sys, "base_prefix", prefixes[-1])
-    monkeypatch.setattr(worker, "real_folder", lambda folder: folder)
+    monkeypatch.setattr(worker, "folder_of", lambda path: f"{path}/")
+    library = f"{prefixes[-1]}/lib/python3.11"
+    monkeypatch.setattr(worker.sysconfig, "get_path", lambda name: library)
     assert worker.in_other_checkout(file) is other

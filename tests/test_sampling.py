@@ -13,7 +13,8 @@ from repositories import cells_source, commit
 
 from bench.comparisons import Cell, CellResult, Comparison
 from bench.track.compare import Commits, compare_commits
-from bench.track.sampling import Plan, _Pair, sample
+from bench.track.sampling import Plan, _Ended, _Pair, _Sampled, sample
+from bench.track.units import NotTimed
 
 ROOT = Path(__file__).parent.parent
 AT = {"device": "cpu", "dtype": "float64"}
@@ -82,6 +83,28 @@ def test_a_child_that_ended_between_two_cells_is_started_anew() -> None:
         pair.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="sides fork on Linux only")
+def test_beside_a_side_that_ended_the_other_is_started_anew_too() -> None:
+    """Its memory would have a past that the new one's has not."""
+    pair = _Pair((ROOT, ROOT), 1, 0, suite=True)
+    try:
+        pair.go_to(Cell("iris", "numpy", "lbfgs", **AT))
+        before = {process._process.pid for process in pair.sides}
+        parent = pair.sides[1]._process.pid
+        (child,) = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        os.kill(int(child), signal.SIGKILL)
+        with pytest.raises(NotTimed, match="its process ended"):
+            pair.sides[1].open(Cell("iris", "numpy", "lbfgs", **AT))
+        same_place = Cell("iris", "numpy", **AT)
+        pair.go_to(same_place)
+        assert not before & {process._process.pid for process in pair.sides}
+        for process in pair.sides:
+            process.open(same_place)
+            assert process.block_s() > 0
+    finally:
+        pair.close()
+
+
 @pytest.mark.parametrize("side", ["base", "head"])
 def test_a_process_that_ended_once_costs_its_cell_a_session(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: str
@@ -99,6 +122,28 @@ def test_a_process_that_ended_once_costs_its_cell_a_session(
     assert result.verdict == "SAME"
     assert len(result.log_ratios) == found.sessions - 1
     assert result.reason == ""
+
+
+def test_an_end_of_each_side_is_two_ends_of_neither() -> None:
+    one = _Sampled(Cell("a", file="cells.py"))
+    for verdict in ("NOT TIMED", "FAILED"):
+        one.fail(_Ended(verdict, "its process ended", again=True))
+        assert not one.decided
+    one.fail(_Ended("FAILED", "its process ended", again=True))
+    assert one.verdict == "FAILED"
+
+
+def test_what_is_planted_is_tuned_with_nothing_beside_it_until_its_rows_are_known() -> None:
+    pair = _Pair((ROOT, ROOT), 1, 0, suite=True)
+    try:
+        one = _Sampled(Cell("iris", "numpy", **AT))
+        pair.go_to(one.cell)
+        one.work = dict(pair.sides[0].open(one.cell))  # as if head had ended before it was tuned
+        pair.open(one, 0.05)
+        assert set(one.work) == {"passes", "calls", "rows"}
+        assert one.work["rows"] > 0
+    finally:
+        pair.close()
 
 
 def test_an_end_that_no_other_session_could_deny_is_a_failure(tmp_path: Path) -> None:

@@ -76,7 +76,9 @@ def pytest_terminal_summary(
         return
     terminalreporter.section("bench gate")
     terminalreporter.line(headline(found))
-    terminalreporter.line(_with_options_of_pytest(describe_sides(found)))
+    for line in describe_sides(found).splitlines():
+        advice = line.startswith("note: ")
+        terminalreporter.line(_with_options_of_pytest(line) if advice else line)
     if notable(found):
         frame = readable(notable(found))
         terminalreporter.line(frame.to_markdown(index=False, disable_numparse=True))
@@ -110,4 +112,4 @@ def _give_up(reason: str) -> NoReturn:
 
 def _with_options_of_pytest(words: str) -> str:
     """What `bench compare` advises, by the names that its options have here."""
-    return re.sub(r"--(base|minutes|threshold)\b", r"--bench-gate-\1", words)
+    return re.sub(r"--(base|minutes|threshold)(?![\w-])", r"--bench-gate-\1", words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from bench.track.units import NotTimed
 # same code differ by more than what few quadruples leave unknown, so many sessions tell more.
 _CELL_S = 0.1
 _QUADRUPLES = (4, 10)
-# What may have been the machine's doing must happen in so many sessions.
+# What may have been the machine's doing must happen in so many sessions, if there is time for them.
 _TRIES = 2
 
 
@@ -58,7 +59,7 @@ class _Sampled:
     log_ratios: list[float] = field(default_factory=list)
     verdict: str = Verdict.INCONCLUSIVE
     judged: Judged | None = None
-    failures: int = 0
+    ends: Counter[str] = field(default_factory=Counter)
     ended: _Ended | None = None
     reason: str = ""
 
@@ -83,10 +84,10 @@ class _Sampled:
     def fail(self, ended: _Ended) -> None:
         """Conclude that it has no ratio, or wait for another session, if that may tell otherwise:
         of a base that could be timed before, no more than this session is lost."""
-        self.failures += 1
+        self.ends[ended.verdict] += 1
         self.ended, self.reason = ended, str(ended)
         of_base = ended.verdict == NOT_TIMED
-        if ended.again and (self.failures < _TRIES or (of_base and self.log_ratios)):
+        if ended.again and (self.ends[ended.verdict] < _TRIES or (of_base and self.log_ratios)):
             return
         self.verdict, self.judged = ended.verdict, None
 
@@ -230,7 +231,7 @@ class _Pair:
 
     def open(self, one: _Sampled, slow_down: float) -> None:
         """Set the cell up on both sides, with the work that base found the first time."""
-        if one.work:
+        if one.work and (not slow_down or "rows" in one.work):
             base, head = self._open_together(one, slow_down)
         else:
             base, head = self._open_in_turn(one, slow_down)
@@ -253,7 +254,7 @@ class _Pair:
         base, head = self.sides
 
         def open_base() -> None:
-            one.work = dict(base.open(one.cell))
+            one.work = dict(base.open(one.cell, one.work or None))
 
         def open_head() -> None:
             found = head.open(one.cell, one.work or None, slow_down)
@@ -297,11 +298,14 @@ class _Pair:
         self.sides[side] = self._start(side)
 
     def _restart_ended(self) -> None:
-        for side, process in enumerate(self.sides):
-            if not process.alive:
-                self._restart(side)
-                if self._forks:
-                    self._fork(side)
+        """Both, as one that is new would not have the memory that the other has."""
+        if all(process.alive for process in self.sides):
+            return
+        self.close()
+        self.sides = self._start_both()
+        if self._forks:
+            for side in self._order:
+                self._fork(side)
 
     def _fork(self, side: int) -> None:
         """One that has ended since it was last asked is started anew; if that one ends, too, it

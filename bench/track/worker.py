@@ -26,6 +26,7 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path
@@ -88,27 +89,29 @@ def in_other_checkout(file: str) -> bool:
     """
     if not file.startswith(os.sep) or "site-packages" in file or "dist-packages" in file:
         return False  # torch makes up modules with a name alone
-    at = f"{real_folder(file.rpartition(os.sep)[0])}{os.sep}"
+    at = folder_of(file.rpartition(os.sep)[0])
     known = (own_tree(), *installed(), *other_checkouts())
     innermost = max((folder for folder in known if at.startswith(folder)), key=len, default="")
     return innermost in other_checkouts()
 
 
 @cache
-def real_folder(folder: str) -> str:
-    """Without links; kept, as thousands of modules are asked about."""
-    return os.path.realpath(folder)
+def folder_of(path: str) -> str:
+    """With its separator and without links; kept, as thousands of modules are asked about."""
+    return f"{os.path.realpath(path)}{os.sep}"
 
 
 def own_tree() -> str:
-    """This side's tree, as a folder with its separator; links resolved."""
-    return f"{real_folder(os.environ['BENCH_TREE'])}{os.sep}"
+    """This side's tree."""
+    return folder_of(os.environ["BENCH_TREE"])
 
 
 def installed() -> tuple[str, ...]:
-    """Where Python and its environment are, but for an environment that is a whole checkout."""
-    prefixes = {f"{real_folder(path)}{os.sep}" for path in (sys.prefix, sys.base_prefix)}
-    return tuple(prefixes - set(other_checkouts()))
+    """Where Python, its library and its environment are; of an environment that is a whole
+    checkout its library alone."""
+    library = {folder_of(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
+    prefixes = {folder_of(path) for path in (sys.prefix, sys.base_prefix)}
+    return tuple(library | prefixes - set(other_checkouts()))
 
 
 @lru_cache(maxsize=1)
@@ -118,7 +121,7 @@ def other_checkouts() -> tuple[str, ...]:
     done = subprocess.run(command, cwd=own_tree(), capture_output=True, text=True)
     lines = done.stdout.splitlines()
     listed = [line.split(" ", 1)[1] for line in lines if line.startswith("worktree ")]
-    folders = [f"{real_folder(path)}{os.sep}" for path in listed]
+    folders = [folder_of(path) for path in listed]
     return tuple(folder for folder in folders if folder != own_tree())
 
 
