@@ -182,7 +182,8 @@ def markdown(comparison: Comparison) -> str:
 _HOW_TO_READ = (
     "head / base is the ratio of times with its interval: 1.10x is 10% slower. SAME: the interval "
     "is within {percent} of 1. SLOWER: it is above 1, and the ratio is nearer to the threshold "
-    "than to 1. INCONCLUSIVE: neither could be told."
+    "than to 1. INCONCLUSIVE: neither could be told. base and head are medians of each by itself, "
+    "which move with the machine; the ratio does so less, and may differ from theirs."
 )
 
 
