@@ -12,18 +12,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import InputError
-from bench.results import Results
 
-# Nothing here imports torch before it is used: the report reads records, and starts fast.
+# Nothing here imports torch or pandas before it is used: `bench --help` answers at once.
 if TYPE_CHECKING:
+    from bench.optima.optimum import Optimum
     from bench.optimizers import Optimizer
     from bench.problems import Problem
-    from bench.score.optimum import Optimum
+    from bench.records.results import Results
 
 __all__ = ["InputError", "Results", "optimum", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    """`bench.Results`, imported when somebody asks for it."""
+    if name == "Results":
+        from bench.records.results import Results
+
+        return Results
+    raise AttributeError(f"module 'bench' has no attribute {name!r}")
 
 
 def run(
@@ -57,9 +66,9 @@ def run(
     Raises:
         InputError: a ValueError whose message says what can't be used and what to do.
     """
+    from bench.cells.definitions import Suite
+    from bench.cells.run import run_suite
     from bench.measure.recorder import Budget
-    from bench.suites.definitions import Suite
-    from bench.suites.run import run_suite
 
     for name, several in (
         ("problems", problems),
@@ -92,8 +101,8 @@ def optimum(problem: str | Problem) -> Optimum:
     Raises:
         InputError: no such problem.
     """
+    from bench.optima.optimum import solve
     from bench.problems import Problem, load_problem
-    from bench.score.optimum import solve
 
     if isinstance(problem, str):
         return solve(load_problem(problem))

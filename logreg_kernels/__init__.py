@@ -9,6 +9,6 @@
 
 from logreg_kernels.contract import Kernel, Objective
 from logreg_kernels.registry import KERNELS, bind
-from logreg_kernels.torch_operator import nll, prepare_labels
+from logreg_kernels.torch_kernels.operator import nll, prepare_labels
 
 __all__ = ["KERNELS", "Kernel", "Objective", "bind", "nll", "prepare_labels"]

@@ -8,12 +8,12 @@ from types import MappingProxyType
 from scipy.sparse import csr_array
 
 from logreg_kernels.contract import Array, CSRMatrix, FloatMatrix, Kernel, Objective
-from logreg_kernels.fused_cpu import FusedCpu
-from logreg_kernels.fused_cuda import FusedCuda
-from logreg_kernels.jax_kernel import JaxKernel
-from logreg_kernels.numpy_kernel import NumpyKernel
-from logreg_kernels.torch_autograd import TorchAutograd
-from logreg_kernels.torch_compile import TorchCompile
+from logreg_kernels.fused_cpu.kernel import FusedCpu
+from logreg_kernels.fused_cuda.kernel import FusedCuda
+from logreg_kernels.jax_kernel.kernel import JaxKernel
+from logreg_kernels.numpy_kernel.kernel import NumpyKernel
+from logreg_kernels.torch_kernels.autograd import TorchAutograd
+from logreg_kernels.torch_kernels.compile import TorchCompile
 from logreg_kernels.validation import check_dtype, check_l2, check_labels, check_matrix
 from logreg_kernels.validation_sparse import filled
 

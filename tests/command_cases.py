@@ -12,7 +12,7 @@ import pytest
 
 import bench.__main__
 import bench.report.__main__
-from bench.command_line import main
+from bench.command.line import main
 
 BENCH, REPORT = "bench", "bench.report"
 COMMANDS = {BENCH: bench.__main__.bench, REPORT: bench.report.__main__.report}

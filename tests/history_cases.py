@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bench.__main__ import bench
 from bench.errors import InputError
-from bench.histories import Entry
+from bench.history.entries import Entry
 from bench.records import Record
 
 NOWHERE = Path("/")  # a folder that is no repository

@@ -9,12 +9,12 @@ import pytest
 from repositories import commit
 from repositories import git as run_git
 
+from bench.compare import worker
+from bench.compare.compare_commits import Commits, compare_commits
+from bench.compare.sampling import Plan
+from bench.compare.worktrees import repository
 from bench.errors import InputError
 from bench.git import git
-from bench.track import worker
-from bench.track.compare import Commits, compare_commits
-from bench.track.sampling import Plan
-from bench.track.worktrees import repository
 
 
 @pytest.fixture

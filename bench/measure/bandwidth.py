@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from logreg_kernels.fused_cpu_threads import in_parts, n_parts
+from logreg_kernels.fused_cpu.threads import in_parts, n_parts
 
 _LEAST_SWEEP_BYTES = 1 << 26
 

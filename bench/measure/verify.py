@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.measure.recorder import to_float64
-from bench.measure.reference import reference_objective
-from bench.measure.rounding import gradient_error, logit_error, unit_roundoff
+from bench.optima.reference import reference_objective
+from bench.optima.rounding import gradient_error, logit_error, unit_roundoff
 from bench.problems import Problem
 from logreg_kernels import Objective
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.report import text
+from bench.command import text
+from bench.records.results import Results
 from bench.report.tables import SHOWN_TARGETS, WAY, times_to_target
-from bench.results import Results
-from bench.score.intervals import ratio_interval
+from bench.statistics.intervals import ratio_interval
 
 _FEWEST_PAIRS = 6
 """Below, not even pairs that all agree are significant by a sign test at 5%."""

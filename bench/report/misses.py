@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from bench.command import text
 from bench.records import TARGETS
-from bench.report import text
 
 
 def why_missed(runs: pd.DataFrame, targets: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.report.plot_style import (
+from bench.command.figures import (
     COLOURS,
     Styles,
     file_names,
@@ -19,9 +19,9 @@ from bench.report.plot_style import (
     styles_of,
     time_axis,
 )
+from bench.records.results import Results
 from bench.report.plots_profiles import best_ways, ecdf_figure, profile_figure
 from bench.report.tables import SHOWN_TARGETS, WAY, times_to_target
-from bench.results import Results
 
 _FLOOR = 1e-13  # below, a relative gap in float64 is rounding
 _OWN_LOSS = "a loss of their own, refitted"

@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-from bench.report.plot_style import Styles, legend, legend_height, time_axis
+from bench.command.figures import Styles, legend, legend_height, time_axis
+from bench.records.results import Results
 from bench.report.tables import WAY
 from bench.report.tables_summary import scored, summary, times_of
-from bench.results import Results
-from bench.score.profiles import Steps, ecdf_steps, performance_ratios
+from bench.statistics.profiles import Steps, ecdf_steps, performance_ratios
 
 _TARGET = "1e-6"
 

@@ -7,17 +7,15 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report import text
+from bench.command import text
+from bench.command.tables import rows_of
+from bench.records.results import Results
 from bench.report.misses import why_missed
-from bench.results import Results
-from bench.score.intervals import median_interval
-from bench.score.runtimes import expected_running_time, restart_percentiles
+from bench.statistics.intervals import median_interval
+from bench.statistics.runtimes import expected_running_time, restart_percentiles
 
 SHOWN_TARGETS = ("1e-3", "1e-6", "1e-9")
 """Targets in tables and plots; `scores.csv` has all ten."""
-
-INTERVAL = "95% interval, or range of fewer than 6 runs"
-"""What stands in brackets behind a median: of so few runs no bootstrap leaves the ends out."""
 
 WAY = ["kernel", "device", "dtype"]
 """How an optimizer was run; together with problem and optimizer, one row of a table."""
@@ -149,11 +147,6 @@ def not_run(results: Results) -> pd.DataFrame:
         row = dict(zip(columns, names, strict=True))
         rows.append(row | {"cells": len(group), "what": what})
     return pd.DataFrame(rows, columns=[*columns, "cells", "what"])
-
-
-def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a table as dictionaries by column name."""
-    return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
 
 
 def way_name(row: dict[str, Any], constant: set[str]) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench.report import text
-from bench.report.tables import constant_ways, rows_of, way_name
-from bench.results import Results
+from bench.command import text
+from bench.command.tables import rows_of
+from bench.records.results import Results
+from bench.report.tables import constant_ways, way_name
 
 
 def kernel_times(results: Results) -> pd.DataFrame:

@@ -8,19 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.command import text
+from bench.command.tables import rows_of
 from bench.records import TARGETS
-from bench.report import text
-from bench.report.tables import (
-    SHOWN_TARGETS,
-    WAY,
-    constant_ways,
-    median_or_lost,
-    rows_of,
-    way_name,
-)
-from bench.results import Results
-from bench.score.intervals import success_rate_interval
-from bench.score.runtimes import censored_geometric_mean
+from bench.records.results import Results
+from bench.report.tables import SHOWN_TARGETS, WAY, constant_ways, median_or_lost, way_name
+from bench.statistics.intervals import success_rate_interval
+from bench.statistics.runtimes import censored_geometric_mean
 
 _SHIFT_S = 1e-3
 """Of the geometric mean: times well below a millisecond count alike."""

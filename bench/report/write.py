@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,11 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, select_autoescape
 
+from bench.command import text
+from bench.command.figures import save_figure
+from bench.command.tables import rows_of, write_table
+from bench.files.whole import write_whole
+from bench.records.results import Results
 from bench.report import tables
 from bench.report.answer import Answer, answers
 from bench.report.plots import figures
@@ -22,9 +25,6 @@ from bench.report.tables_summary import (
     readable_summary,
     summary,
 )
-from bench.results import Results
-
-_PNG_DPI = 130
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,10 @@ def write_report(results: Results, folder: Path) -> Report:
     plot_files, captions = [], []
     for name, caption, figure in figures(results):
         captions.append((name, caption))
-        for suffix, options in (
-            (".svg", {"metadata": {"Date": None}}),
-            (".png", {"dpi": _PNG_DPI}),
-        ):
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format=suffix[1:], **options)
-            plot_files.append(write_whole(folder / "plots" / f"{name}{suffix}", buffer.getvalue()))
-    not_run = tables.rows_of(tables.not_run(results))
+        plot_files += save_figure(figure, folder / "plots" / name)
+    not_run = rows_of(tables.not_run(results))
     found = tuple(answers(results))
-    where = describe(environment)
+    where = text.machine_line(environment)
     template = Environment(
         loader=PackageLoader("bench.report", "."), autoescape=select_autoescape(["j2"])
     ).get_template("page.html.j2")
@@ -90,40 +84,6 @@ def write_report(results: Results, folder: Path) -> Report:
         tables=tuple(table_files),
         plots=tuple(plot_files),
     )
-
-
-def write_table(frame: pd.DataFrame, readable: pd.DataFrame | None, path: Path) -> list[Path]:
-    """A table as CSV with full numbers, and, where given, as Markdown for people."""
-    written = [write_whole(path.with_suffix(".csv"), frame.to_csv(index=False).encode())]
-    if readable is not None:
-        markdown = readable.to_markdown(index=False, disable_numparse=True) + "\n"
-        written.append(write_whole(path.with_suffix(".md"), markdown.encode()))
-    return written
-
-
-def write_whole(path: Path, content: bytes) -> Path:
-    """Write beside the file, then rename: a reader sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        scratch.write_bytes(content)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
-    return path
-
-
-def describe(environment: Mapping[str, Any]) -> str:
-    """The machine and the versions that times depend on, in one line."""
-    parts = [
-        f"{environment['cpu']}, {environment['usable_cores']} cores",
-        *environment["gpus"],
-        f"{environment['torch_threads']} torch threads",
-        f"torch {environment['torch']}",
-        f"numpy {environment['numpy']}",
-        f"Python {environment['python']}",
-    ]
-    return ", ".join(parts)
 
 
 def _not_run_line(row: Mapping[str, Any]) -> str:

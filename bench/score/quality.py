@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
+from bench.optima.coordinates import coordinates
+from bench.optima.optimum import Optimum
 from bench.problems import Problem
-from bench.score.coordinates import coordinates
-from bench.score.optimum import Optimum
 
 Vector = NDArray[np.floating[Any]]
 Matrix = NDArray[np.floating[Any]]

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.measure.recorder import Trace
+from bench.optima.optimum import Optimum
 from bench.records import TARGETS
-from bench.score.optimum import Optimum
 
 Values = NDArray[np.floating[Any]]
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from bench.cells.definitions import SUITES
+from bench.cells.plan import RunCell, devices_here
+from bench.cells.session import Session
 from bench.measure.cell import run_optimizer, warm_up
 from bench.measure.recorder import Budget, Trace
 from bench.optimizers import make_reporting_optimizer
 from bench.problems import load_problem
 from bench.records import Record
-from bench.suites.definitions import SUITES
-from bench.suites.plan import RunCell, devices_here
-from bench.suites.session import Session
 
 ROUNDS = 3
 KERNEL, DTYPE = "torch-autograd", "float64"

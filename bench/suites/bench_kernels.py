@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from bench.cells.definitions import SUITES
+from bench.cells.plan import KernelCell, devices_here, why_skipped
+from bench.cells.session import Session
 from bench.problems import load_problem
 from bench.records import Record
-from bench.suites.definitions import SUITES
-from bench.suites.plan import KernelCell, devices_here, why_skipped
-from bench.suites.session import Session
 from logreg_kernels import KERNELS
 
 # A record keeps at most this many rounds, evenly spaced over the run: a kernel of 10 microseconds

@@ -10,12 +10,12 @@ from __future__ import annotations
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from bench.cells.plan import devices_here, why_skipped
+from bench.cells.session import Session
 from bench.measure.bandwidth import reader
 from bench.measure.kernel_time import value_and_grad_call
 from bench.problems import load_problem
-from bench.rooflines import READ
-from bench.suites.plan import devices_here, why_skipped
-from bench.suites.session import Session
+from bench.roofline.samples import READ
 from logreg_kernels import KERNELS
 
 # What a call costs whatever the data, and two megabytes, which stay in most last-level caches.

@@ -13,8 +13,8 @@ import pytest
 from bench.suites import gate
 
 if TYPE_CHECKING:
+    from bench.cells.session import Session
     from bench.records import Record
-    from bench.suites.session import Session
 
 SUITE = "pytest"
 
@@ -86,7 +86,7 @@ def results_folder(pytestconfig: pytest.Config) -> Path:
 @pytest.fixture(scope="session")
 def session(results_folder: Path) -> Session:
     """Optima and bound kernels, shared by all benchmarks of this run."""
-    from bench.suites.session import Session
+    from bench.cells.session import Session
 
     return Session(SUITE, results_folder)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from bench.comparisons import Cell, Comparison
+from bench.compare.comparison import Cell, Comparison
 from bench.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def cell_of(item: pytest.Item) -> Cell | None:
 
 def cells_to_compare(items: Iterable[pytest.Item]) -> list[Cell]:
     """The tests' cells, each once, but for those whose tests are skipped."""
-    from bench.suites.plan import why_skipped
+    from bench.cells.plan import why_skipped
 
     cells = dict.fromkeys(cell for cell in map(cell_of, items) if cell is not None)
     return [cell for cell in cells if not why_skipped(cell.kernel, cell.device, cell.dtype)]
@@ -69,7 +69,7 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """What the gate found, in words."""
-    from bench.report.comparison import describe_sides, headline, notable, readable
+    from bench.compare.report import describe_sides, headline, notable, readable
 
     found = config.stash.get(_COMPARISON, None)
     if found is None:
@@ -85,9 +85,9 @@ def pytest_terminal_summary(
 
 
 def _compare(session: pytest.Session) -> Comparison:
-    from bench.report.comparison import write_comparison
-    from bench.track.compare import Commits, compare_commits
-    from bench.track.sampling import Plan
+    from bench.compare.compare_commits import Commits, compare_commits
+    from bench.compare.report import write_comparison
+    from bench.compare.sampling import Plan
 
     config = session.config
     results: Path = config.invocation_params.dir / config.getoption("--bench-results")

@@ -19,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from variants import VARIANTS, Case, Variant, bits, each, random_case
 
-from logreg_kernels import KERNELS, bind, fused_cpu_threads
-from logreg_kernels.fused_cpu import FusedCpu
+from logreg_kernels import KERNELS, bind
+from logreg_kernels.fused_cpu import threads
+from logreg_kernels.fused_cpu.kernel import FusedCpu
 
 each_variant = each([v for v in VARIANTS if v.kernel == "fused-cpu"])
 ROOT = Path(__file__).parents[2]
@@ -31,7 +32,7 @@ def three_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Three parts, however small X is."""
     before = torch.get_num_threads()
     torch.set_num_threads(3)
-    monkeypatch.setattr(fused_cpu_threads, "_MIN_BYTES", 1)
+    monkeypatch.setattr(threads, "_MIN_BYTES", 1)
     yield
     torch.set_num_threads(before)
 
@@ -78,9 +79,9 @@ def test_the_same_bits_at_each_call_and_from_any_thread(variant: Variant, sparse
 
 FORK = """
 import os, numpy as np, torch
-from logreg_kernels import bind, fused_cpu_threads
+from logreg_kernels import bind, threads
 torch.set_num_threads(3)
-fused_cpu_threads._MIN_BYTES = 1
+threads._MIN_BYTES = 1
 X = np.random.default_rng(0).standard_normal((1000, 5))
 objective = bind("fused-cpu", X, np.arange(1000) % 2)
 expected = objective.value_and_grad(np.ones(5))[1].tobytes()  # there is a pool of threads now
@@ -105,8 +106,8 @@ def test_a_forked_process_has_threads_of_its_own() -> None:
 
 
 def test_a_small_x_takes_one_thread() -> None:
-    assert fused_cpu_threads.n_parts(1600) == 1
-    assert fused_cpu_threads.n_parts(1 << 30) == torch.get_num_threads()
+    assert threads.n_parts(1600) == 1
+    assert threads.n_parts(1 << 30) == torch.get_num_threads()
 
 
 # --- shapes ----------------------------------------------------------------------------------
@@ -177,10 +178,10 @@ def test_x_is_read_where_it_is(c: int) -> None:
 @pytest.mark.parametrize("c", [2, 3])
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "csr"])
 def test_no_call_compiles(variant: Variant, c: int, sparse: bool) -> None:
-    from logreg_kernels import fused_cpu_binary_passes, fused_cpu_csr_passes, fused_cpu_many_passes
+    from logreg_kernels.fused_cpu import binary_passes, csr_passes, many_passes
 
     def compiled() -> int:
-        modules = (fused_cpu_binary_passes, fused_cpu_csr_passes, fused_cpu_many_passes)
+        modules = (binary_passes, csr_passes, many_passes)
         functions = [vars(module).values() for module in modules]
         return sum(len(getattr(f, "signatures", ())) for group in functions for f in group)
 

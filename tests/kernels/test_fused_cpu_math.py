@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from logreg_kernels.fused_cpu_blocks import padded
-from logreg_kernels.fused_cpu_compile import inlined
-from logreg_kernels.fused_cpu_math import exp_of_negative, log1p_of_fraction
-from logreg_kernels.fused_cpu_products import add_products, add_weighted_rows, row_products
+from logreg_kernels.fused_cpu.blocks import padded
+from logreg_kernels.fused_cpu.compile import inlined
+from logreg_kernels.fused_cpu.math import exp_of_negative, log1p_of_fraction
+from logreg_kernels.fused_cpu.products import add_products, add_weighted_rows, row_products
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 LOWEST = {np.float32: -110.0, np.float64: -760.0}

@@ -20,10 +20,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from variants import VARIANTS, Variant, each, random_case, to_numpy
 
-from logreg_kernels import KERNELS, bind, fused_cuda
-from logreg_kernels.fused_cuda import FusedCuda, compile_for
-from logreg_kernels.fused_cuda_binary import FusedCudaBinary
-from logreg_kernels.fused_cuda_launch import block_shape, max_features
+from logreg_kernels import KERNELS, bind
+from logreg_kernels.fused_cuda import kernel as fused_cuda
+from logreg_kernels.fused_cuda.binary import FusedCudaBinary
+from logreg_kernels.fused_cuda.kernel import FusedCuda, compile_for
+from logreg_kernels.fused_cuda.launch import block_shape, max_features
 from logreg_kernels.validation import DTYPES
 
 FUSED = [v for v in VARIANTS if v.kernel == "fused-cuda"]
@@ -88,7 +89,7 @@ def test_the_number_of_partial_sums_changes_rounding_only(
 @each_fused
 def test_the_reduction_goes_through_several_tiles(variant: Variant) -> None:
     # Launched by itself, with tiles far smaller than those that are shipped.
-    from logreg_kernels.fused_cuda_triton import reduce_partials
+    from logreg_kernels.fused_cuda.triton import reduce_partials
 
     n_rows, n_programs, d, block_p, block_k, l2 = 50, 19, 11, 4, 2, 0.1
     rng = np.random.default_rng(0)

@@ -14,8 +14,8 @@ from test_fused_cuda import each_fused, each_fused_float64, fused
 from variants import Variant, bits, random_case, to_numpy
 
 from logreg_kernels import bind
-from logreg_kernels.fused_cuda_binary import FusedCudaBinary
-from logreg_kernels.fused_cuda_launch import batch_shape, max_batch_features
+from logreg_kernels.fused_cuda.binary import FusedCudaBinary
+from logreg_kernels.fused_cuda.launch import batch_shape, max_batch_features
 
 
 def models(k: int, d: int, dtype: str, seed: int = 1, scale: float = 1.0) -> Any:
@@ -65,7 +65,7 @@ def test_the_number_of_partial_sums_changes_rounding_only(
 def test_x_is_read_once_for_sixteen_models(
     variant: Variant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from logreg_kernels import fused_cuda_batch_triton
+    from logreg_kernels.fused_cuda import batch_triton as fused_cuda_batch_triton
 
     grids: list[tuple[int, int]] = []
     monkeypatch.setattr(FusedCudaBinary, "_launch", None)  # none of them goes by itself

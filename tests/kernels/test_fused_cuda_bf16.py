@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from variants import VARIANTS, Case, Variant, each, random_case, read_only
 
+from bench.cells.plan import dtype_refused
 from bench.measure.verify import KernelMismatch, verify
 from bench.problems import Problem
-from bench.suites.plan import dtype_refused
 from logreg_kernels import KERNELS, bind
 
 NAME = "fused-cuda-bf16"

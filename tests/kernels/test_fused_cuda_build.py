@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from logreg_kernels.fused_cuda_build import (
+from logreg_kernels.fused_cuda.build import (
     CAPABILITIES,
     SHAPES,
     WITH_ROWS,
@@ -21,8 +21,8 @@ from logreg_kernels.fused_cuda_build import (
     launched_kernels,
     main,
 )
-from logreg_kernels.fused_cuda_build import KERNELS as DEVICE_FUNCTIONS
-from logreg_kernels.fused_cuda_launch import block_shape, max_features
+from logreg_kernels.fused_cuda.build import KERNELS as DEVICE_FUNCTIONS
+from logreg_kernels.fused_cuda.launch import block_shape, max_features
 from logreg_kernels.validation import DTYPES
 
 # On the tiles of `block_shape`; beside the number of loads of a row's chunks that each makes.
@@ -33,7 +33,7 @@ READ_X = {
     "softmax_hvp_partials": 5,
     "curvatures": 1,
 }
-MODULE = "logreg_kernels.fused_cuda_build"
+MODULE = "logreg_kernels.fused_cuda.kernel.build"
 
 
 def run_module(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -170,7 +170,7 @@ def test_under_the_interpreter_it_says_what_to_unset() -> None:
     done = run_module("-d", "4", TRITON_INTERPRET="1")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
-        "fused_cuda_build: Triton's interpreter is on: unset TRITON_INTERPRET to compile"
+        "fused_cuda.build: Triton's interpreter is on: unset TRITON_INTERPRET to compile"
     ]
 
 

@@ -14,7 +14,7 @@ from test_fused_cuda import each_fused, each_fused_float64
 from variants import Variant, bits, random_case, to_numpy
 
 from logreg_kernels import bind
-from logreg_kernels.fused_cuda_launch import gram_shape
+from logreg_kernels.fused_cuda.launch import gram_shape
 
 
 def assert_near(got: Any, expected: Any, rtol: float) -> None:

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from test_fused_cuda import assert_close, each_fused, each_fused_float64
 from variants import Variant, bits, random_case, to_numpy
 
-from logreg_kernels import bind, fused_cuda
-from logreg_kernels.fused_cuda import FusedCuda
-from logreg_kernels.fused_cuda_launch import max_coefficients, max_programs
-from logreg_kernels.fused_cuda_softmax import FusedCudaSoftmax
+from logreg_kernels import bind
+from logreg_kernels.fused_cuda import kernel as fused_cuda
+from logreg_kernels.fused_cuda.kernel import FusedCuda
+from logreg_kernels.fused_cuda.launch import max_coefficients, max_programs
+from logreg_kernels.fused_cuda.softmax import FusedCudaSoftmax
 
 
 def fused(variant: Variant, X: Any, y: Any, l2: float = 0.0) -> FusedCudaSoftmax:

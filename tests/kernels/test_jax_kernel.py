@@ -17,7 +17,8 @@ from bench.measure.cell import run_optimizer
 from bench.measure.recorder import Budget, Trace
 from bench.optimizers import make_reporting_optimizer
 from bench.problems import load_problem
-from logreg_kernels import KERNELS, bind, jax_kernel
+from logreg_kernels import KERNELS, bind
+from logreg_kernels.jax_kernel import kernel as jax_kernel
 
 REASON = KERNELS["jax"].unavailable()
 where_it_runs = pytest.mark.skipif(REASON is not None, reason=str(REASON))

@@ -7,10 +7,10 @@ import pytest
 from exact import exact_value_and_grad, one_rounding
 from variants import Case, random_case
 
-from logreg_kernels import numpy_kernel_data
-from logreg_kernels.numpy_kernel import NumpyKernel
-from logreg_kernels.numpy_kernel_binary import NumpyBinary
-from logreg_kernels.numpy_kernel_softmax import NumpySoftmax
+from logreg_kernels.numpy_kernel import data as numpy_kernel_data
+from logreg_kernels.numpy_kernel.binary import NumpyBinary
+from logreg_kernels.numpy_kernel.kernel import NumpyKernel
+from logreg_kernels.numpy_kernel.softmax import NumpySoftmax
 from logreg_kernels.validation import DTYPES, DType
 
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)

@@ -14,7 +14,8 @@ import torch
 from torch._dynamo.utils import counters
 from variants import VARIANTS, Case, Variant, bind_case, each, random_case
 
-from logreg_kernels import KERNELS, bind, torch_compile
+from logreg_kernels import KERNELS, bind
+from logreg_kernels.torch_kernels import compile as torch_compile
 
 NAME = "torch-compile"
 REASON = KERNELS[NAME].unavailable()

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from variants import DEVICES, Variant, random_case
 
-from logreg_kernels import KERNELS, bind, nll, prepare_labels, torch_operator
+from logreg_kernels import KERNELS, bind, nll, prepare_labels
+from logreg_kernels.torch_kernels import operator as torch_operator
 
 DEVICE = DEVICES[-1]
 DTYPES = ("float32", "float64")

@@ -1,0 +1,1 @@
+"""Cells: which ones a suite has, running them, and keeping their records."""

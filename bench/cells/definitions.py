@@ -1,0 +1,160 @@
+"""What the named suites consist of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+from bench import specs
+from bench.errors import InputError
+from bench.measure.recorder import Budget
+from bench.optimizers import Optimizer, RefitSolver
+from bench.problems import Problem
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Every combination of these is a cell.
+
+    Args:
+        name: under which it is reported.
+        problems: specs, or problems of the user's own.
+        optimizers: specs, or optimizers of the user's own.
+        budget: of each run.
+        kernels: names in `logreg_kernels.KERNELS`.
+        devices: in torch's words; none named means the CPU, and the CUDA device if there is one.
+        dtypes: of X, w and the gradient in the run; scores are always float64.
+        seeds: seeds 0, 1, ... of the shuffling generator, or of a solver's own.
+        repetitions: runs of each seed: they differ by the machine's noise alone.
+        kernel_samples: timing samples for each kernel alone; 0 times none.
+    """
+
+    name: str
+    problems: tuple[str | Problem, ...]
+    optimizers: tuple[str | Optimizer | RefitSolver, ...]
+    budget: Budget
+    kernels: tuple[str, ...] = ("numpy", "torch-autograd", "fused-cpu", "fused-cuda")
+    devices: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ("float64",)
+    seeds: int = 3
+    repetitions: int = 1
+    kernel_samples: int = 20
+
+
+_PEERS = (
+    "lbfgs",
+    "lbfgs:line_search=strong_wolfe",
+    "newton",
+    "scipy:method=l-bfgs-b",
+    "scipy:method=newton-cg",
+    "scipy:method=trust-ncg",
+    "sklearn:solver=lbfgs",
+    "sklearn:solver=newton-cg",
+    "sklearn:solver=newton-cholesky",
+    "sklearn:solver=liblinear",
+    "sklearn:solver=sag",
+    "sklearn:solver=saga",
+    "glum:solver=lbfgs",
+    "glum:solver=irls",
+    "snapml",
+    "sgd:lr=1",
+    "momentum:lr=0.1",
+    "adam:lr=0.1",
+    "adamw:lr=0.1",
+    "nadam:lr=0.1",
+    "radam:lr=0.1",
+    "adamax:lr=0.1",
+    "rmsprop:lr=0.01",
+    "adagrad:lr=1",
+    "adadelta:lr=1",
+    "adafactor:lr=0.1",
+    "rprop:lr=0.01",
+    "asgd:lr=1",
+)
+
+SUITES: Mapping[str, Suite] = MappingProxyType(
+    {
+        suite.name: suite
+        for suite in (
+            Suite(
+                "quick",
+                problems=("iris", "breast_cancer", "digits", "synthetic:n=5000,d=50,cond=1000"),
+                optimizers=(
+                    "lbfgs",
+                    "lbfgs:line_search=strong_wolfe",
+                    "sgd:lr=0.1,batch_size=32",
+                    "momentum:lr=0.1",
+                    "adam:lr=0.1",
+                    "adam:lr=0.01,batch_size=32",
+                ),
+                budget=Budget(passes=500, seconds=0.25),
+                repetitions=2,
+            ),
+            Suite(
+                "peers",
+                problems=(
+                    "iris",
+                    "breast_cancer",
+                    "wine",
+                    "digits10",
+                    "synthetic:n=5000,d=50,cond=1000",
+                    "synthetic:n=20000,d=100",
+                ),
+                optimizers=_PEERS,
+                budget=Budget(passes=1_000, seconds=1.0),
+                kernels=("numpy",),
+                repetitions=2,
+                kernel_samples=0,
+            ),
+            Suite(
+                "full",
+                problems=(
+                    "iris",
+                    "breast_cancer",
+                    "digits",
+                    "synthetic",
+                    "synthetic:cond=1e4",
+                    "synthetic:n=200000,d=54,cond=1e4",
+                ),
+                optimizers=(
+                    "lbfgs",
+                    "lbfgs:line_search=strong_wolfe",
+                    "sgd:lr=0.1",
+                    "sgd:lr=1",
+                    "sgd:lr=0.1,batch_size=32",
+                    "sgd:lr=0.01,batch_size=32",
+                    "momentum:lr=0.1",
+                    "momentum:lr=1",
+                    "momentum:lr=0.01,batch_size=32",
+                    "adam:lr=0.1",
+                    "adam:lr=0.01",
+                    "adam:lr=0.01,batch_size=32",
+                    "adam:lr=0.001,batch_size=256",
+                ),
+                budget=Budget(passes=5_000, seconds=10),
+                dtypes=("float64", "float32"),
+                seeds=5,
+                kernel_samples=50,
+            ),
+        )
+    }
+)
+
+
+def named_suite(name: str) -> Suite:
+    """The suite of that name; raises InputError where there is none."""
+    if name not in SUITES:
+        raise InputError(specs.unknown("suite", name, [*SUITES, "notebook"]))
+    return SUITES[name]
+
+
+def chosen_suite(name: str | None, replaced: Mapping[str, Any]) -> Suite:
+    """The named suite (default: quick), with the fields that somebody replaces.
+
+    Raises:
+        InputError: there is no such suite.
+    """
+    chosen = named_suite("quick" if name is None else name)
+    return replace(chosen, name="custom", **replaced) if replaced else chosen

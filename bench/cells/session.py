@@ -1,0 +1,261 @@
+"""One process's cells: run, score and record them; what they share is computed once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.cells.plan import KernelCell, RunCell
+from bench.measure.cell import Bound, bind_and_verify, one_line, run_optimizer, warm_up
+from bench.measure.environment import environment
+from bench.measure.kernel_time import time_kernels
+from bench.measure.recorder import Budget, Trace
+from bench.measure.refit import run_refits
+from bench.measure.verify import KernelMismatch
+from bench.optima.cache import load_or_solve
+from bench.optima.optimum import Optimum
+from bench.optima.reference import evaluation_error, reference_objective
+from bench.optimizers import is_refit
+from bench.problems import Problem
+from bench.records import TARGETS, Record
+from bench.score.quality import quality
+from bench.score.targets import RefutedOptimum, Score, score
+from bench.statistics.runtimes import area_under_log_gap
+
+# Before a tenth of a millisecond not even the smallest problem has been read a few times.
+_AREA_FROM_S = 1e-4
+
+
+class Session:
+    """What cells of one process share: optima, and kernels bound to data."""
+
+    def __init__(self, suite: str, folder: Path | None) -> None:
+        self._suite = suite
+        self._optima_folder = folder / "optima" if folder else None
+        self._optima: dict[str, Optimum] = {}
+        self._value_errors: dict[str, float] = {}
+        self._bound: dict[tuple[str, ...], Bound] = {}
+        self._warm: set[tuple[str, ...]] = set()
+
+    def optimum(self, problem: Problem) -> Optimum:
+        """The problem's optimum, computed once."""
+        if problem.fingerprint not in self._optima:
+            self._optima[problem.fingerprint] = load_or_solve(problem, self._optima_folder)
+        return self._optima[problem.fingerprint]
+
+    def bound(self, problem: Problem, kernel: str, device: str, dtype: str) -> Bound:
+        """The kernel bound to the problem, verified once.
+
+        Raises:
+            ValueError, KernelMismatch: see `bind_and_verify`.
+        """
+        place = (problem.fingerprint, kernel, device, dtype)
+        if place not in self._bound:
+            self._bound[place] = bind_and_verify(problem, kernel, device, dtype)
+        return self._bound[place]
+
+    def run(self, cell: RunCell) -> Record:
+        """Run one cell; whatever goes wrong in it is its record."""
+        if cell.unavailable is not None:
+            return self._record(cell, "unavailable", cell.unavailable)
+        if is_refit(cell.optimizer):
+            trace = run_refits(cell.problem, cell.optimizer, cell.dtype, cell.seed, cell.budget)
+            return self.scored(cell, None, trace)
+        try:
+            bound = self.bound(cell.problem, cell.kernel, cell.device, cell.dtype)
+        except (KernelMismatch, ValueError, RuntimeError, MemoryError) as error:
+            return self._record(cell, "failed", one_line(error))
+        needs = getattr(cell.optimizer, "needs", ())
+        lacking = [name for name in needs if not hasattr(bound.objective, name)]
+        if lacking:
+            reason = f"kernel {cell.kernel} has no {lacking[0]}, which {cell.optimizer_name} needs"
+            return self._record(cell, "unavailable", reason)
+        place = (cell.problem.fingerprint, cell.kernel, cell.device, cell.dtype)
+        if (*place, cell.optimizer_name) not in self._warm:
+            warm_up(bound.objective, cell.optimizer)
+            self._warm.add((*place, cell.optimizer_name))
+        rng = np.random.default_rng(cell.seed)
+        trace = run_optimizer(bound.objective, cell.optimizer, rng, cell.budget)
+        return self.scored(cell, bound, trace)
+
+    def scored(self, cell: RunCell, bound: Bound | None, trace: Trace) -> Record:
+        """The record of a run: everything here is computed off the clock, in float64.
+
+        Args:
+            bound: None for a solver that brings a loss of its own.
+        """
+        problem, optimum = cell.problem, self.optimum(cell.problem)
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = reference_objective(problem).value_batch(trace.w)
+        try:
+            result = score(trace, values, optimum, problem.n_samples, self._value_error(problem))
+        except RefutedOptimum as error:
+            return self._record(cell, "failed", str(error))
+        passes = trace.rows_read / problem.n_samples
+        numbers: dict[str, Any] = {
+            "gap": result.gap,
+            "relative_gap": result.relative_gap,
+            "resolution": result.resolution,
+            "f": float(values[-1]),
+            "run_s": trace.run_s,
+            "spent_s": trace.spent_s,
+            **_bind_columns(bound),
+            "steps": int(trace.step[-1]),
+            "oracle_calls": float(trace.oracle_calls[-1]),
+            "passes": float(passes[-1]),
+            **_target_columns(result),
+            "area_log_gap": _area(trace, result, cell.budget),
+            **quality(problem, trace.w[-1], optimum),
+        }
+        samples = {
+            "step": trace.step.tolist(),
+            "elapsed_s": trace.elapsed_s.tolist(),
+            "oracle_calls": trace.oracle_calls.tolist(),
+            "passes": passes.tolist(),
+            "f": values.tolist(),
+            "gap": result.gaps.tolist(),
+        }
+        message = result.message
+        if not message and not optimum.exists:
+            message = optimum.reason
+        return self._record(cell, result.status, message, numbers, samples)
+
+    def time_kernels(self, cell: KernelCell) -> list[Record]:
+        """Time all kernels of the cell side by side; one that does not match is not timed."""
+        bound: dict[str, Bound] = {}
+        errors: dict[str, str] = {}
+        for kernel in cell.kernels:
+            try:
+                bound[kernel] = self.bound(cell.problem, kernel, cell.device, cell.dtype)
+            except (KernelMismatch, ValueError, RuntimeError, MemoryError) as error:
+                errors[kernel] = one_line(error)
+        times = time_kernels({k: b.objective for k, b in bound.items()}, cell.samples)
+        return self.kernel_records(cell, times, errors)
+
+    def kernel_records(
+        self,
+        cell: KernelCell,
+        times: Mapping[str, list[float]],
+        errors: Mapping[str, str] | None = None,
+    ) -> list[Record]:
+        """A record for each kernel of a cell: its samples, or why there are none."""
+        errors = errors or {}
+        records = []
+        for kernel in cell.kernels:
+            numbers: dict[str, Any] = {}
+            if kernel not in errors:
+                bound = self.bound(cell.problem, kernel, cell.device, cell.dtype)
+                numbers = _bind_columns(bound) | {"timed_beside": ", ".join(cell.kernels)}
+            record = Record(
+                kind="kernel",
+                key=cell.key(kernel),
+                problem=cell.problem.name,
+                kernel=kernel,
+                optimizer="",
+                device=cell.device,
+                dtype=cell.dtype,
+                seed=0,
+                repetition=0,
+                sampling="",
+                status="failed" if kernel in errors else "ok",
+                message=errors.get(kernel, ""),
+                score=numbers,
+                samples={"seconds_per_call": times.get(kernel, [])},
+                problem_facts=self._facts(cell.problem),
+                environment=environment(),
+                suite=self._suite,
+                created=_now(),
+            )
+            records.append(record)
+        return records
+
+    def _record(
+        self,
+        cell: RunCell,
+        status: str,
+        message: str,
+        numbers: dict[str, Any] | None = None,
+        samples: dict[str, Any] | None = None,
+    ) -> Record:
+        sampling = "refits" if is_refit(cell.optimizer) else "snapshots"
+        return Record(
+            kind="convergence",
+            key=cell.key,
+            problem=cell.problem.name,
+            kernel=cell.kernel,
+            optimizer=cell.optimizer_name,
+            device=cell.device,
+            dtype=cell.dtype,
+            seed=cell.seed,
+            repetition=cell.repetition,
+            sampling=sampling if samples else "",
+            status=status,
+            message=message,
+            score={
+                "budget_passes": cell.budget.passes,
+                "budget_s": cell.budget.seconds,
+                **(numbers or {}),
+            },
+            samples=samples or {},
+            problem_facts=self._facts(cell.problem),
+            environment=environment(),
+            suite=self._suite,
+            created=_now(),
+        )
+
+    def _value_error(self, problem: Problem) -> float:
+        """Bound on the rounding error of f as scored, near the optimum; computed once."""
+        if problem.fingerprint not in self._value_errors:
+            error = evaluation_error(problem, self.optimum(problem).w)
+            self._value_errors[problem.fingerprint] = error
+        return self._value_errors[problem.fingerprint]
+
+    def _facts(self, problem: Problem) -> dict[str, Any]:
+        optimum = self.optimum(problem)
+        return {
+            "n_samples": problem.n_samples,
+            "n_features": problem.n_features,
+            "n_classes": problem.n_classes,
+            "l2": problem.l2,
+            "fingerprint": problem.fingerprint,
+            "f_star": optimum.f if optimum.exists else None,
+            "gap_bound": optimum.gap_bound if optimum.exists else None,
+            "exists": optimum.exists,
+            "reason": optimum.reason,
+        }
+
+
+def _bind_columns(bound: Bound | None) -> dict[str, Any]:
+    names = ("setup_s", "transfer_s", "compile_s")
+    return {name: None if bound is None else getattr(bound, name) for name in names}
+
+
+def _area(trace: Trace, result: Score, budget: Budget) -> float | None:
+    """Area under the curve of log10 r against log time, from 0.1 ms to the budget's seconds."""
+    if result.resolution is None or not _AREA_FROM_S < budget.seconds < math.inf:
+        return None
+    return area_under_log_gap(
+        np.maximum.accumulate(trace.elapsed_s),  # refits are timed one by one
+        result.relative_gaps,
+        low=_AREA_FROM_S,
+        high=budget.seconds,
+        floor=max(result.resolution, TARGETS["1e-10"]),
+    )
+
+
+def _target_columns(result: Score) -> dict[str, float | None]:
+    columns: dict[str, float | None] = {}
+    for name, hit in result.hits.items():
+        columns[f"time_to_{name}_s"] = hit.elapsed_s if hit else None
+        columns[f"passes_to_{name}"] = hit.passes if hit else None
+        columns[f"calls_to_{name}"] = hit.oracle_calls if hit else None
+    return columns
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

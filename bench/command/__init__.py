@@ -1,0 +1,1 @@
+"""What every command shares: options, progress, errors, and how numbers are shown."""

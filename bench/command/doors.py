@@ -1,0 +1,57 @@
+"""How a command is found by its name, and its options by the environment."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from bench.command.options import long_name
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for.
+
+    Args:
+        commands_at: "module:attribute" of each command, by its name.
+    """
+
+    def __init__(self, *args: Any, commands_at: Mapping[str, str], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._commands_at = commands_at
+        self.prefix = ""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Names in the order in which they are written."""
+        return [*self._commands_at, *super().list_commands(context)]
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The command of that name, imported now; None where there is none."""
+        if name not in self._commands_at:
+            return super().get_command(context, name)
+        module, attribute = self._commands_at[name].split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        name_variables(command, f"{self.prefix}_{_as_variable(name)}")
+        return command
+
+
+def name_variables(command: click.Command, prefix: str) -> None:
+    """Let every option of a command, and of the commands below it, be set by a variable that is
+    called after its long name: with the prefix BENCH `compare --minutes` by BENCH_COMPARE_MINUTES.
+
+    click's own automatic variables are called after the parameters of the command's function.
+    """
+    if isinstance(command, LazyGroup):
+        command.prefix = prefix
+    elif isinstance(command, click.Group):
+        for name, below in command.commands.items():
+            name_variables(below, f"{prefix}_{_as_variable(name)}")
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            parameter.envvar = f"{prefix}_{_as_variable(long_name(parameter))}"
+
+
+def _as_variable(name: str) -> str:
+    return name.lstrip("-").replace("-", "_").upper()

@@ -1,0 +1,100 @@
+"""How all figures look, and how they are written; nothing of what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+
+from bench.files.whole import write_whole
+
+Styles: TypeAlias = Mapping[str, tuple[str, str]]
+"""Colour and line of each optimizer."""
+
+# Okabe and Ito's palette: told apart with any kind of colour vision, also in print.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31")
+_LINES = ("-", "--", "-.", ":")
+_RC: Any = {
+    "font.size": 10,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.constrained_layout.use": True,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "logreg-bench",  # the same plot is the same file
+}
+
+
+_FORMATS: dict[str, Any] = {"svg": {"metadata": {"Date": None}}, "png": {"dpi": 130}}
+
+
+@contextmanager
+def plot_style() -> Iterator[None]:
+    """matplotlib's settings, inside the block alone."""
+    with mpl.rc_context(_RC):
+        yield
+
+
+def save_figure(figure: Figure, path: Path) -> list[Path]:
+    """Write a figure as SVG and PNG; `path` is given without a suffix."""
+    written = []
+    for suffix, options in _FORMATS.items():
+        buffer = BytesIO()
+        figure.savefig(buffer, format=suffix, **options)
+        written.append(write_whole(path.with_name(f"{path.name}.{suffix}"), buffer.getvalue()))
+    return written
+
+
+def styles_of(optimizers: Iterable[str]) -> Styles:
+    """A colour and a line for each optimizer; the same in every plot of a report."""
+    n = len(COLOURS)
+    return {
+        name: (COLOURS[i % n], _LINES[i // n % len(_LINES)]) for i, name in enumerate(optimizers)
+    }
+
+
+def time_axis(panel: Axes) -> None:
+    """Ticks at 1, 2 and 5 of each decade, in words: "200 µs", "1 ms"; fewer on a long axis."""
+    low, high = panel.get_xlim()
+    minor = (2.0, 5.0) if high / low < 300 else ()
+    panel.xaxis.set_major_locator(LogLocator(subs=(1.0,)))
+    panel.xaxis.set_minor_locator(LogLocator(subs=minor) if minor else NullLocator())
+    panel.xaxis.set_major_formatter(EngFormatter(unit="s"))
+    panel.xaxis.set_minor_formatter(EngFormatter(unit="s"))
+    panel.tick_params(axis="x", which="both", labelsize=8.5)
+
+
+def legend_height(n_optimizers: int) -> float:
+    """Inches that a figure needs for its panels, and for that many lines of legend."""
+    return max(3.8, 0.6 + 0.19 * n_optimizers)
+
+
+def plain(name: str) -> str:
+    """A user's name as it is: matplotlib would take what stands between two $ for mathematics."""
+    return name.replace("$", r"\$")
+
+
+def legend(figure: Figure, panel: Axes, optimizers: Iterable[str], styles: Styles) -> None:
+    """The optimizers' lines, right of the panels."""
+    for optimizer in optimizers:
+        colour, line = styles[optimizer]
+        panel.plot([], [], color=colour, ls=line, lw=2, label=plain(optimizer))
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8.5)
+
+
+def file_names(problems: list[str]) -> dict[str, str]:
+    """A file name for each problem; a number is appended where two would have the same."""
+    names: dict[str, str] = {}
+    for problem in problems:
+        name = "".join(c if c.isalnum() or c in "-." else "_" for c in problem)
+        alike = sum(other == name or other.startswith(f"{name}~") for other in names.values())
+        names[problem] = f"{name}~{alike + 1}" if alike else name
+    return names

@@ -1,0 +1,84 @@
+"""How all commands run: errors in one line, and what an interruption leaves."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import click
+from click.core import ParameterSource
+
+from bench.command.doors import name_variables
+from bench.errors import InputError
+
+EXIT_FAILED = 1
+EXIT_BAD_INPUT = 2
+EXIT_OTHER_MACHINE = 3
+
+
+def main(command: click.Command, name: str) -> NoReturn:
+    """Run a command: exit 0 if it is fine, 1 for failed cells, 2 with one line for bad input.
+
+    Options can be set by the environment, too: see `name_variables`.
+
+    Args:
+        name: how the program is called: "python -m bench.report", whose variables begin with
+            BENCH_REPORT_.
+    """
+    name_variables(command, name.split()[-1].replace(".", "_").upper())
+    # A cancelled CI job, or a closed terminal, has its worktrees and processes cleared away, too.
+    for ending in ("SIGTERM", "SIGHUP"):
+        if number := getattr(signal, ending, None):  # Windows has no SIGHUP
+            signal.signal(number, lambda received, _: sys.exit(128 + received))
+    try:
+        code = command.main(
+            prog_name=name, standalone_mode=False, help_option_names=["-h", "--help"]
+        )
+        sys.exit(code if isinstance(code, int) else 0)
+    except (click.exceptions.Abort, KeyboardInterrupt) as interrupted:
+        _fail(f"interrupted; {str(interrupted) or 'the same command starts anew'}", 130)
+    except click.exceptions.NoArgsIsHelpError as error:
+        asked = error.ctx.command_path if error.ctx else name
+        _fail(f"no command given (see {asked} --help)", EXIT_BAD_INPUT)
+    except click.ClickException as error:
+        where = getattr(error, "ctx", None)
+        asked = f"{where.command_path} --help" if where else f"{name} --help"
+        _fail(
+            f"{error.format_message().rstrip('.')}{_variable(error)} (see {asked})", EXIT_BAD_INPUT
+        )
+    except InputError as error:
+        _fail(str(error), EXIT_BAD_INPUT)
+    except OSError as error:
+        _fail(f"{error.strerror or error}: {error.filename}", EXIT_BAD_INPUT)
+
+
+@contextmanager
+def if_interrupted(words: Callable[[], str]) -> Iterator[None]:
+    """What Ctrl-C leaves behind, and what to do then, for `main` to say."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(err=True)  # the terminal shows ^C
+        raise click.exceptions.Abort(words()) from None
+
+
+def cells_are_kept() -> str:
+    """The words for a command that appends each cell's record as soon as it is finished."""
+    return "finished cells are kept, run the same command again to go on"
+
+
+def _variable(error: click.ClickException) -> str:
+    """Where a bad value comes from that nobody has typed."""
+    parameter, context = getattr(error, "param", None), getattr(error, "ctx", None)
+    if parameter is None or context is None or parameter.name is None:
+        return ""
+    source = context.get_parameter_source(parameter.name)
+    return f", set by {parameter.envvar}" if source is ParameterSource.ENVIRONMENT else ""
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(f"error: {' '.join(message.split())}", err=True)
+    sys.exit(code)

@@ -1,0 +1,65 @@
+"""How far a command is: a bar on a terminal, else a line for each tenth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import click
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Told before each cell that is run: how many are done, how many there are, what runs now."""
+
+    done: int
+    total: int
+    cell: str
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@contextmanager
+def progress_bar() -> Iterator[OnProgress]:
+    """A bar that shows what runs and what remains; where there is no terminal, a line for each
+    tenth."""
+    # A tenth of a second to import, which only those who see a bar should wait for.
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as ProgressBar
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _print_tenths()
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with ProgressBar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(progress: Progress) -> None:
+            bar.update(
+                task, completed=progress.done, total=progress.total, description=progress.cell
+            )
+
+        yield show
+
+
+def _print_tenths() -> OnProgress:
+    last_tenth = -1
+
+    def show(progress: Progress) -> None:
+        nonlocal last_tenth
+        tenth = 10 * progress.done // max(progress.total, 1)
+        if progress.total and tenth > last_tenth:
+            last_tenth = tenth
+            counted = f"{progress.done} of {progress.total} cells"
+            click.echo(f"{counted}: {progress.cell}", err=True)
+
+    return show

@@ -1,0 +1,110 @@
+"""Two states of a repository side by side: each in a git worktree of its own."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bench.compare.comparison import Side
+from bench.errors import InputError
+from bench.git import git
+
+WORKING_TREE = "working tree"
+
+# Where the main branch may be, in this order; the first is what a clone was made from.
+_MAIN = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
+
+
+def repository(folder: Path) -> Path:
+    """The root of the repository that a folder is in.
+
+    Raises:
+        InputError: it is in none, or git refuses it.
+    """
+    try:
+        return Path(git("rev-parse", "--show-toplevel", cwd=folder))
+    except InputError as error:
+        if "not a git repository" not in str(error):
+            raise
+        raise InputError(
+            f"{folder} is in no git repository: run it inside one, or compare two saved results "
+            "folders"
+        ) from None
+
+
+def side(root: Path, ref: str) -> Side:
+    """A commit by any name that git knows, or the working tree as it is now.
+
+    Raises:
+        InputError: git knows no such commit.
+    """
+    if ref == WORKING_TREE:
+        head, commit = git("rev-parse", "HEAD", cwd=root), _commit_of_working_tree(root)
+        subject = git("log", "-1", "--format=%s", head, cwd=root)
+        if git("rev-parse", f"{commit}^{{tree}}", f"{head}^{{tree}}", cwd=root).count("\n") == 0:
+            return Side(ref, head, subject)
+        return Side(ref, commit, f"changes on top of: {subject}")
+    try:
+        commit = git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", cwd=root)
+    except InputError:
+        raise InputError(
+            f"git knows no commit {ref!r}, and it is no folder with records.jsonl: fetch it (CI: a "
+            "checkout with its whole history), or name another"
+        ) from None
+    return Side(ref, commit, git("log", "-1", "--format=%s", commit, cwd=root))
+
+
+def merge_base(root: Path, head: str) -> str:
+    """The commit at which `head` left the main branch.
+
+    Raises:
+        InputError: no branch of the usual names is there.
+    """
+    start = "HEAD" if head == WORKING_TREE else head
+    for main in _MAIN:
+        try:
+            return git("merge-base", main, start, cwd=root)
+        except InputError:
+            continue
+    raise InputError(
+        f"no main branch is here ({', '.join(_MAIN)}), or it shares no commit with {start} (CI: a "
+        "checkout of one commit alone): fetch the whole history, or name a base with --base REF"
+    )
+
+
+@contextmanager
+def checked_out(root: Path, base: Side, head: Side) -> Iterator[tuple[Path, Path]]:
+    """A worktree of each, under one temporary folder, gone afterwards.
+
+    Their paths are of the same length: what a process holds of its path shifts its memory, and
+    with it its times (Mytkowicz et al. 2009, "Producing wrong data without doing anything
+    obviously wrong").
+    """
+    with tempfile.TemporaryDirectory(prefix="bench-compare-") as folder:
+        trees = (Path(folder) / "base", Path(folder) / "head")
+        try:
+            for tree, commit in zip(trees, (base.commit, head.commit), strict=True):
+                git("worktree", "add", "--detach", "--quiet", str(tree), commit, cwd=root)
+            yield trees
+        finally:
+            for tree in trees:
+                # Whatever went wrong with it before is the error to tell.
+                with suppress(InputError):
+                    git("worktree", "remove", "--force", str(tree), cwd=root)
+
+
+def _commit_of_working_tree(root: Path) -> str:
+    """A commit of all that is not ignored, on no branch; index and files are left as they are."""
+    with tempfile.TemporaryDirectory(prefix="bench-index-") as folder:
+        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+        git("read-tree", "HEAD", cwd=root, **index)
+        git("add", "--all", cwd=root, **index)
+        tree = git("write-tree", cwd=root, **index)
+    who = {
+        f"GIT_{role}_{what}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for what, value in (("NAME", "bench"), ("EMAIL", "bench@localhost"))
+    }
+    return git("commit-tree", tree, "-p", "HEAD", "-m", WORKING_TREE, cwd=root, **who)

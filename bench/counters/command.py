@@ -1,0 +1,67 @@
+"""`python -m bench counters`: has the work of a run changed, in calls and reads of X?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench.command.line import EXIT_FAILED
+from bench.command.options import append_summary, check_file, output_option, summary_option
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  python -m bench counters --check
+  python -m bench counters --check --summary "$GITHUB_STEP_SUMMARY"
+  python -m bench counters --update
+"""
+)
+@click.option("--check", is_flag=True, help="Compare with the committed counters; 1 if changed.")
+@click.option("--update", is_flag=True, help="Write the counters, and show what changed.")
+@click.option(
+    "--counters",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("results/counters.json"),
+    show_default=True,
+    help="The committed file.",
+)
+@summary_option
+@output_option("the fresh counters")
+def counters(
+    check: bool, update: bool, path: Path, summary: Path | None, output: Path | None
+) -> int:
+    """Count oracle calls, passes over X, line-search trials and reads of X; compare exactly.
+
+    Nothing here is a time, and no noise can touch it: the quick suite runs once on one thread,
+    each run until a number of passes, and its calls are counted, in total and to each target. On a
+    CUDA device kernel launches and synchronisations are counted, too.
+    """
+    if check == update:
+        raise click.UsageError("give one of --check and --update")
+    if update:
+        check_file("--counters", path)
+
+    from bench.counters.count import count_pinned, keep_cuda
+    from bench.counters.counters_file import as_json, changes, read_counters
+    from bench.counters.report import markdown
+    from bench.files.whole import write_whole
+
+    committed = None if update and not path.exists() else read_counters(path)
+    now = count_pinned(lambda what: click.echo(f"counting {what}", err=True))
+    if output is not None:
+        write_whole(output, as_json(now).encode())
+    if committed is None:
+        text = f"Counters: {len(now.runs)} runs counted, none were committed.\n"
+    else:
+        text = markdown(committed, now, str(path))
+    click.echo(text, nl=False)
+    append_summary(summary, f"## Counters\n\n{text}\n")
+    if update:
+        write_whole(path, as_json(keep_cuda(now, committed)).encode())
+        click.echo(f"\nWritten: {path}")
+        return 0
+    assert committed is not None
+    return EXIT_FAILED if changes(committed, now) else 0

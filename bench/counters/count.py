@@ -1,0 +1,151 @@
+"""Count everything, in a process whose threads and code paths are pinned."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench.counters.counters_file import Counters, as_json, read_counters
+from bench.errors import InputError
+from bench.measure.environment import version
+
+PINNED = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    # OpenBLAS, torch and MKL choose code by the processor, and each code rounds in its own way.
+    # These are the newest that all x86-64 machines in use have.
+    "OPENBLAS_CORETYPE": "Haswell",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "MKL_CBWR": "COMPATIBLE",
+    "PYTHONHASHSEED": "0",
+}
+"""Environment of the counting process. `NUMBA_CPU_NAME` is left alone: another processor's code
+would be compiled first, for minutes, and the passes of fused-cpu have this one's vectors anyway."""
+
+_LIBRARIES = ("numpy", "scipy", "torch", "numba")
+
+
+def count_pinned(on_progress: Callable[[str], None] | None = None) -> Counters:
+    """`count` in a child process with the environment `PINNED`.
+
+    Raises:
+        InputError: the process failed, with its last words.
+    """
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"} | PINNED
+    root = str(Path(__file__).resolve().parents[2])
+    paths = [root, *filter(None, [environment.get("PYTHONPATH")])]
+    environment["PYTHONPATH"] = os.pathsep.join(paths)
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "counters.json"
+        # -P: this checkout's code, whatever lies in the working directory.
+        command = [sys.executable, "-P", "-m", "bench.counters.count", str(output)]
+        with subprocess.Popen(
+            command,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        ) as process:
+            assert process.stdout is not None
+            last = ""
+            for line in process.stdout:
+                last = line.strip() or last
+                if on_progress and line.startswith(_PROGRESS):
+                    on_progress(line.removeprefix(_PROGRESS).strip())
+        if process.returncode != 0 or not output.exists():
+            raise InputError(
+                f"counting ended with exit code {process.returncode}: {last}: see all of it by "
+                "python -m bench.counters.count FILE"
+            )
+        return read_counters(output)
+
+
+_PROGRESS = "counting "
+
+
+def count(on_progress: Callable[[str], None] | None = None) -> Counters:
+    """Count in this process, whatever its threads and code paths.
+
+    Args:
+        on_progress: told what is counted next.
+    """
+    from bench.counters import cuda_calls, reads_of_x, run_counts
+
+    tell = on_progress or (lambda what: None)
+    tell("reads of X")
+    reads = reads_of_x.count_reads()
+    runs = run_counts.count_runs(on_problem=lambda problem: tell(f"runs on {problem}"))
+    tell("calls of the CUDA device")
+    cuda = cuda_calls.count_cuda()
+    not_counted = dict(reads_of_x.NOT_COUNTED)
+    if not cuda:
+        not_counted["cuda"] = cuda_calls.NO_DEVICE
+    return Counters(
+        runs=runs,
+        reads_of_x=reads,
+        cuda=cuda,
+        settings={
+            "suite": run_counts.SUITE,
+            "kernels": ", ".join(run_counts.KERNELS),
+            "dtype": run_counts.DTYPE,
+            "seed": run_counts.SEED,
+            "passes": run_counts.PASSES,
+            "mini_batch_passes": run_counts.MINI_BATCH_PASSES,
+        },
+        environment=environment(),
+        not_counted=not_counted,
+    )
+
+
+def environment() -> dict[str, Any]:
+    """What rounding depends on: versions, and the code that was chosen for this processor."""
+    import scipy.linalg  # noqa: F401 - brings a BLAS of its own, which is looked for below
+    import torch
+    from threadpoolctl import threadpool_info
+
+    blas = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    return {
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        **{name: (version(name) or "").partition("+")[0] or None for name in _LIBRARIES},
+        "architecture": platform.machine(),
+        "blas": ", ".join(
+            sorted({f"{pool['internal_api']} {pool.get('architecture')}" for pool in blas})
+        ),
+        "torch_cpu": torch.backends.cpu.get_cpu_capability(),
+        "threads": max([torch.get_num_threads(), *(pool["num_threads"] for pool in blas)]),
+        "gpus": sorted({torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}),
+    }
+
+
+def keep_cuda(now: Counters, committed: Counters | None) -> Counters:
+    """What to commit where there is no device: the numbers of the machine that had one."""
+    from dataclasses import replace
+
+    if now.cuda or committed is None or not committed.cuda:
+        return now
+    gpus = {"gpus": committed.environment.get("gpus", [])}
+    not_counted = {k: v for k, v in now.not_counted.items() if k != "cuda"}
+    return replace(
+        now,
+        cuda=committed.cuda,
+        environment={**now.environment, **gpus},
+        not_counted=not_counted,
+    )
+
+
+def _main(output: str) -> None:
+    counted = count(lambda what: print(f"{_PROGRESS}{what}", flush=True))
+    Path(output).write_text(as_json(counted), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1])

@@ -1,0 +1,231 @@
+"""`results/counters.json`: what is counted, as it is kept, and what has changed.
+
+Format 1: the first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.errors import InputError
+from bench.files.json_documents import versioned_fields
+
+SCHEMA_VERSION = 1
+END = "end"
+"""Where a run's counters stand in total, beside those at its targets."""
+CELL, THERE = "cell", "there"
+"""What changes where a whole cell comes or goes."""
+RUNS, READS, CUDA, SETTINGS = "runs", "reads_of_x", "cuda", "settings"
+SECTIONS = (SETTINGS, READS, RUNS, CUDA)
+"""What is compared, in the order in which changes are shown: causes before their effects."""
+
+_SEPARATOR = " | "
+
+# An L-BFGS run that converges ends where rounding errors stop it.
+_TOLERANCE = {
+    "optimizers": ["lbfgs"],
+    "at": END,
+    "status": "converged",
+    "allowed": 3,
+    "reason": (
+        "Everything is exact, but for where an L-BFGS run ends that converges: its last steps "
+        "follow the rounding errors of its gradients. On the quick suite no count differed between "
+        "the three kernels, nor with OpenBLAS for Prescott, Haswell and SkylakeX, torch with and "
+        "without AVX2 and AVX-512, MKL with and without CBWR, fused-cpu with vectors of 256 and "
+        "512 bits, 1 and 2 threads. With errors of 1e-15, relative, put into every gradient, 4 of "
+        "312 L-BFGS runs ended up to 3 calls later, and no count at a target moved."
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Counters:
+    """All that is counted of one state of the code.
+
+    Args:
+        runs: of optimizers; see `bench.counters.run_counts.count_runs`.
+        reads_of_x: by kernel and data, how often each call reads X.
+        cuda: by kernel and call, launches, synchronisations and copies to the host; empty where
+            there is no device.
+        settings: what was run: suite, passes, dtype, seed.
+        environment: versions, and the code paths that libraries chose; no machine's name.
+        not_counted: reasons, by what was left out.
+        tolerance: where a count may differ, by how much, and why.
+    """
+
+    runs: Mapping[str, Mapping[str, Any]]
+    reads_of_x: Mapping[str, Mapping[str, Any]]
+    cuda: Mapping[str, Mapping[str, Any]]
+    settings: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    not_counted: Mapping[str, str]
+    tolerance: Mapping[str, Any] = field(default_factory=lambda: _TOLERANCE)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One counter that differs; None is a miss, or a counter that is not there.
+
+    Args:
+        section: one of `SECTIONS`.
+        cell: names of the run, or of the kernel and its data.
+        counter: such as "oracle_calls", "value_and_grad" or "status".
+        at: a target or "end" of a run, else empty.
+        committed, now: the two numbers.
+        allowed: how far apart they may be.
+    """
+
+    section: str
+    cell: tuple[str, ...]
+    counter: str
+    at: str
+    committed: Any
+    now: Any
+    allowed: int = 0
+
+
+def cell_name(*names: str) -> str:
+    """The key of a cell."""
+    return _SEPARATOR.join(names)
+
+
+def as_json(counters: Counters) -> str:
+    """Sorted, and one line a counter, so that a diff shows what changed and no more."""
+    document: dict[str, Any] = {
+        "about": "Exact counts, compared by: python -m bench counters --check; rewritten by "
+        "python -m bench counters --update",
+        "schema_version": SCHEMA_VERSION,
+        "tolerance": counters.tolerance,
+        "environment": counters.environment,
+        "not_counted": counters.not_counted,
+        SETTINGS: counters.settings,
+        READS: counters.reads_of_x,
+        CUDA: counters.cuda,
+        RUNS: counters.runs,
+    }
+    return _indented(document, depth=0) + "\n"
+
+
+def read_counters(path: Path) -> Counters:
+    """Read what `as_json` wrote.
+
+    Raises:
+        InputError: there is no such file, it is something else, or a newer version wrote it.
+    """
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"no counters at {path}: run python -m bench counters --update") from None
+    fields = versioned_fields(
+        text,
+        str(path),
+        "a counters file",
+        SCHEMA_VERSION,
+        otherwise="restore it from git, or move it away",
+        other_version="update this checkout if it is newer, or move the file away",
+    )
+    names = (RUNS, READS, CUDA, SETTINGS, "environment", "not_counted", "tolerance")
+    if not all(isinstance(fields.get(name), dict) for name in names) or not all(
+        isinstance(cell, dict) for name in (RUNS, READS, CUDA) for cell in fields[name].values()
+    ):
+        raise InputError(f"{path} does not have the fields of counters: restore it from git")
+    return Counters(**{name: fields[name] for name in names})
+
+
+def changes(committed: Counters, now: Counters) -> list[Change]:
+    """What differs by more than the committed tolerance.
+
+    A cell that comes or goes is one change, and so is a run that ends with another status, whatever
+    else of it differs. CUDA is compared where both have counted it.
+    """
+    found: list[Change] = []
+    for section in SECTIONS:
+        before, after = _cells(committed, section), _cells(now, section)
+        if section == CUDA and not (before and after):
+            continue
+        for name in dict.fromkeys([*before, *after]):
+            cell = tuple(name.split(_SEPARATOR))
+            if name not in before or name not in after:
+                was, is_now = (THERE if name in cells else None for cells in (before, after))
+                found.append(Change(section, cell, CELL, "", was, is_now))
+                continue
+            one, other = _flat(before[name]), _flat(after[name])
+            if section == RUNS and one.get(_STATUS) != other.get(_STATUS):
+                was, is_now = _status(before[name]), _status(after[name])
+                found.append(Change(section, cell, "status", "", was, is_now))
+                continue
+            for place in dict.fromkeys([*one, *other]):
+                allowed = _allowed(committed, section, cell, place)
+                numbers = one.get(place), other.get(place)
+                if not _within(*numbers, allowed):
+                    found.append(Change(section, cell, *place, *numbers, allowed))
+    return found
+
+
+def other_versions(committed: Counters, now: Counters) -> list[str]:
+    """What of the environment is another than the committed one, in words.
+
+    GPUs matter where both have one: elsewhere nothing of theirs is compared.
+    """
+    names = dict.fromkeys([*committed.environment, *now.environment])
+    pairs = {name: (committed.environment.get(name), now.environment.get(name)) for name in names}
+    if not (committed.cuda and now.cuda):
+        pairs.pop("gpus", None)
+    return [f"{name} {was}, here {here}" for name, (was, here) in pairs.items() if was != here]
+
+
+Place = tuple[str, str]
+"""A counter, and where in the run it stands."""
+_STATUS: Place = ("status", "")
+
+
+def _cells(counters: Counters, section: str) -> Mapping[str, Mapping[str, Any]]:
+    cells: Mapping[str, Any] = getattr(counters, section)
+    return {SETTINGS: cells} if section == SETTINGS else cells
+
+
+def _flat(counts: Mapping[str, Any]) -> dict[Place, Any]:
+    flat: dict[Place, Any] = {}
+    for counter, value in counts.items():
+        if isinstance(value, Mapping):
+            flat |= {(counter, at): number for at, number in value.items()}
+        elif counter != "message":  # it goes with the status
+            flat[counter, ""] = value
+    return flat
+
+
+def _status(run: Mapping[str, Any]) -> str:
+    return ": ".join(str(run[name]) for name in ("status", "message") if run.get(name))
+
+
+def _allowed(committed: Counters, section: str, cell: tuple[str, ...], place: Place) -> int:
+    """The tolerance of a counter; 0 wherever none is stated."""
+    rule, (counter, at) = committed.tolerance, place
+    if section != RUNS or cell[1].partition(":")[0] not in rule.get("optimizers", ()):
+        return 0
+    run = committed.runs[cell_name(*cell)]
+    at_end = at == rule.get("at") or counter == "steps"
+    return int(rule.get("allowed", 0)) if at_end and run.get("status") == rule.get("status") else 0
+
+
+def _within(one: Any, other: Any, allowed: int) -> bool:
+    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in (one, other))
+    return one == other or (numbers and abs(one - other) <= allowed)
+
+
+def _indented(value: Any, depth: int) -> str:
+    """JSON with a line for each innermost mapping, and one for each other value."""
+    if not isinstance(value, Mapping) or not value:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    numbers = all(x is None or isinstance(x, int | float) for x in value.values())
+    if depth > 1 and numbers:
+        return json.dumps(value, allow_nan=False)
+    # A run's counters stay in the order of its targets, which is not the alphabet's.
+    names = value if depth == 0 else sorted(value)
+    inner = " " * (depth + 1)
+    lines = [f"{inner}{json.dumps(str(k))}: {_indented(value[k], depth + 1)}" for k in names]
+    return "{\n" + ",\n".join(lines) + "\n" + " " * depth + "}"

@@ -1,0 +1,170 @@
+"""How often a kernel's calls read X.
+
+An additional pass over X inside a kernel changes no number of oracle calls. It changes this:
+
+    reads = entries of X, and of copies of its rows, that a call reads / entries that it is about
+
+so that a formula that multiplies by X twice has 2.0, and on gathered rows 3.0. What is counted is
+what Python asks of NumPy, of SciPy's sparse functions, of torch's operators, and of the compiled
+passes of `fused-cpu` with the rows that they are handed. What these do inside with X can't be
+seen: how long they take is measured by `python -m bench compare`. Nor can the whole programs that
+torch.compile and XLA make of a loss, and so `torch-compile` and `jax` are left out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, random_array
+
+from bench.counters.counters_file import cell_name
+from bench.counters.reads_csr import counted_csr, counting_sparse
+from bench.counters.reads_numpy import Reads, counted_array, plain
+from bench.counters.reads_torch import TorchReads
+from logreg_kernels import KERNELS, bind
+from logreg_kernels.torch_kernels.data import TorchData
+
+COUNTED = ("numpy", "torch-autograd", "fused-cpu")
+NOT_COUNTED = {
+    "reads_of_x of torch-compile": "inductor's code can't be seen reading; its time is compared",
+    "reads_of_x of jax": "XLA's code can't be seen reading; its time is compared",
+    "reads_of_x inside fused-cpu's compiled passes": "counted is what they are handed",
+}
+
+_ROWS, _COLUMNS, _BATCH_ROWS, _MODELS = 300, 7, 96, 3
+
+
+def count_reads(kernels: Sequence[str] = COUNTED) -> dict[str, dict[str, float]]:
+    """Reads of X by each call a kernel has, by `cell_name(kernel, data)`.
+
+    Calls: `value_and_grad`, the same on `rows`, `value_and_grad_batch` of three models, `hvp` and
+    `hessian`; a float64 X of 300 rows, dense and, where the kernel takes it, CSR, with two classes
+    and with four.
+    """
+    return {
+        cell_name(kernel, f"{'two' if n_classes == 2 else 'four'} classes, {layout}"): _reads(
+            kernel, _x(layout), n_classes
+        )
+        for kernel in kernels
+        for layout in ("dense", "csr")
+        if layout == "dense" or KERNELS[kernel].takes_csr
+        for n_classes in (2, 4)
+    }
+
+
+def _reads(kernel: str, X: Any, n_classes: int) -> dict[str, float]:
+    y = np.arange(_ROWS) % n_classes
+    objective = bind(kernel, X, y, l2=0.1, device="cpu", dtype="float64")
+    rows = np.arange(_BATCH_ROWS) * 3
+    w = np.full(objective.coefficient_shape, 0.1)
+    calls: dict[str, tuple[Callable[[Any], Any], Any]] = {
+        "value_and_grad": (lambda o: o.value_and_grad(o.as_coefficients(w)), X),
+        "value_and_grad(rows)": (
+            lambda o: o.value_and_grad(o.as_coefficients(w), o.as_rows(rows)),
+            X[rows],
+        ),
+        "hvp": (lambda o: o.hvp(o.as_coefficients(w), o.as_coefficients(w)), X),
+        "hessian": (lambda o: o.hessian(o.as_coefficients(w)), X),
+    }
+    if n_classes == 2:
+        W = np.full((_MODELS, _COLUMNS), 0.1)
+        calls["value_and_grad_batch"] = (lambda o: o.value_and_grad_batch(W), X)
+    return {
+        name: round(reads_of_call(objective, call) / _entries(about), 4)
+        for name, (call, about) in calls.items()
+        if hasattr(objective, name.partition("(")[0])
+    }
+
+
+def reads_of_call(objective: Any, call: Callable[[Any], Any]) -> int:
+    """Entries of X that `call(objective)` reads."""
+    call(objective)  # what is compiled at its first call is compiled without being watched
+    with counting_reads(objective) as (watched, reads):
+        call(watched)
+    return int(reads.entries)
+
+
+@contextmanager
+def counting_reads(objective: Any) -> Iterator[tuple[Any, Any]]:
+    """The objective with an X that counts, and the count: its `entries`."""
+    if isinstance(objective, TorchData):
+        with TorchReads(objective.X) as mode:
+            yield objective, mode
+        return
+    reads = Reads()
+    with ExitStack() as stack:
+        if isinstance(objective.X, csr_array):
+            stack.enter_context(counting_sparse(reads))
+            X: Any = counted_csr(objective.X, reads)
+        else:
+            X = counted_array(objective.X, reads)
+        changed = {"X": X}
+        if hasattr(objective, "operand"):
+            stack.enter_context(_counting_passes(reads))
+            parts = X if not isinstance(X, csr_array) else (X.data, *objective.operand[1:])
+            changed["operand"] = parts
+        yield dataclasses.replace(objective, **changed), reads
+
+
+@contextmanager
+def _counting_passes(reads: Reads) -> Iterator[None]:
+    """Count the rows of X that compiled passes of `fused-cpu` are handed by Python.
+
+    Compiled code has its callees inside, and does not look at what is replaced here.
+    """
+    from numba.core.dispatcher import Dispatcher
+
+    replaced = []
+    for module in [m for name, m in sys.modules.items() if name.startswith("logreg_kernels.")]:
+        for name, value in list(vars(module).items()):
+            if isinstance(value, Dispatcher):
+                replaced.append((module, name, value))
+                setattr(module, name, _counting(value, reads))
+    try:
+        yield
+    finally:
+        for module, name, value in replaced:
+            setattr(module, name, value)
+
+
+def _counting(compiled: Any, reads: Reads) -> Callable[..., Any]:
+    signature = inspect.signature(compiled.py_func)
+
+    def call(*args: Any) -> Any:
+        given = signature.bind(*args).arguments
+        for X in given.values():
+            values = X[0] if isinstance(X, tuple) and X else X
+            if reads.holds(values):
+                reads.entries += _handed(X, given)
+        return compiled(*(tuple(map(plain, a)) if isinstance(a, tuple) else plain(a) for a in args))
+
+    return call
+
+
+def _handed(X: Any, given: dict[str, Any]) -> int:
+    """Entries of X in the rows that a pass was handed: `rows`, or all, from `start` to `stop`."""
+    n_rows = len(X[2]) - 1 if isinstance(X, tuple) else len(X)
+    rows: NDArray[Any] = np.arange(n_rows) if given.get("rows") is None else given["rows"]
+    rows = rows[given.get("start", 0) : given.get("stop", len(rows))]
+    if not isinstance(X, tuple):
+        return len(rows) * int(X.shape[1])
+    starts = X[2]
+    return int((starts[rows + 1] - starts[rows]).sum())
+
+
+def _x(layout: str) -> Any:
+    if layout == "csr":
+        rng = np.random.default_rng(0)
+        return csr_array(random_array((_ROWS, _COLUMNS), density=0.3, format="csr", rng=rng))
+    return np.random.default_rng(0).normal(size=(_ROWS, _COLUMNS))
+
+
+def _entries(X: Any) -> int:
+    return int(X.nnz) if isinstance(X, csr_array) else int(X.size)

@@ -1,0 +1,187 @@
+"""What changed between two sets of counters, for people who did not write them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from bench.command.text import in_a_table, listing
+from bench.counters.counters_file import (
+    CELL,
+    CUDA,
+    END,
+    READS,
+    RUNS,
+    SETTINGS,
+    Change,
+    Counters,
+    changes,
+    other_versions,
+)
+
+_SECTIONS = {
+    RUNS: "{} runs",
+    READS: "reads of X by {} kernels and layouts",
+    CUDA: "{} calls of the CUDA device",
+}
+_WORDS = {"oracle_calls": "oracle calls", "passes": "passes over X", "trials": "trials"}
+_MOST_NAMES = 3
+
+
+def verdict(committed: Counters, now: Counters) -> str:
+    """One line: what changed, out of how many, and whose it is."""
+    changed = changes(committed, now)
+    same, moved = [], []
+    for section, words in _SECTIONS.items():
+        here = [c for c in changed if c.section == section]
+        total = len({*getattr(committed, section), *getattr(now, section)})
+        if here:
+            whose = listing(list(dict.fromkeys(_whose(c) for c in here)))
+            moved.append(words.format(f"{len({c.cell for c in here})} of {total}") + f" ({whose})")
+        elif total and (section != CUDA or (committed.cuda and now.cuda)):
+            same.append(words.format(total))
+    settings = [c.counter for c in changed if c.section == SETTINGS]
+    moved += [f"the settings ({', '.join(settings)})"] if settings else []
+    if moved:
+        return f"Counters: changed: {'; '.join(moved)}."
+    return f"Counters: the same: {listing(same)}."
+
+
+def table(changed: Sequence[Change]) -> pd.DataFrame:
+    """A row for each cause, as far as it shows: one optimizer's counter, one kernel's call.
+
+    Of the changes in a row the largest is shown in numbers, and `where` says which it is and how
+    many are like it. Passes and steps are left out where they are the calls themselves.
+    """
+    groups: dict[tuple[Any, ...], list[Change]] = {}
+    for change in _without_repetitions(changed):
+        groups.setdefault(_cause(change), []).append(change)
+    rows = [_row(group) for group in groups.values()]
+    return pd.DataFrame([{name: in_a_table(words) for name, words in row.items()} for row in rows])
+
+
+def markdown(committed: Counters, now: Counters, path: str) -> str:
+    """The verdict; below it what changed, and what to do about it.
+
+    Args:
+        path: the committed file, for the advice.
+    """
+    changed = changes(committed, now)
+    lines = [verdict(committed, now)]
+    if changed:
+        shown = table(changed).to_markdown(index=False, disable_numparse=True)
+        lines += [
+            shown,
+            "If this is meant: `python -m bench counters --update`, and commit "
+            f"`{path}`. If not: the commit does more, or less, work than before.",
+        ]
+        if others := other_versions(committed, now):
+            lines.append(
+                f"It may be the environment rather than the code: counted with {'; '.join(others)}."
+            )
+    if now.cuda and not committed.cuda:
+        lines.append(
+            "CUDA calls were counted here, and none are committed: --update would add them."
+        )
+    elif not now.cuda:
+        kept = ", the committed numbers stand" if committed.cuda else ""
+        lines.append(f"CUDA: not counted: {now.not_counted.get(CUDA, 'left out')}{kept}.")
+    return "\n\n".join(lines) + "\n"
+
+
+def _without_repetitions(changed: Sequence[Change]) -> list[Change]:
+    """Without passes and steps that are the calls, number for number."""
+    calls = {(c.cell, c.at): (c.committed, c.now) for c in changed if c.counter == "oracle_calls"}
+    return [
+        c
+        for c in changed
+        if c.section != RUNS
+        or c.counter not in ("passes", "steps")
+        or calls.get((c.cell, c.at or END)) != (c.committed, c.now)
+    ]
+
+
+def _cause(change: Change) -> tuple[Any, ...]:
+    """Changes with the same cause stand in one row."""
+    if change.section == RUNS:
+        return change.section, _whose(change), change.counter
+    numbers = (change.counter, str(change.committed), str(change.now))
+    return (change.section, _whose(change), *numbers)
+
+
+def _whose(change: Change) -> str:
+    """The optimizer of a run, the kernel of a call; they may be the cause."""
+    return change.cell[1 if change.section == RUNS else 0]
+
+
+def _row(group: Sequence[Change]) -> dict[str, str]:
+    largest = max(group, key=_size)
+    return {
+        "what": _whose(largest),
+        "counter": _counter(largest),
+        "committed": _number(largest, largest.committed),
+        "now": _number(largest, largest.now),
+        "difference": _difference(largest),
+        "allowed": str(largest.allowed),
+        "where": _where(largest, group),
+    }
+
+
+def _where(largest: Change, group: Sequence[Change]) -> str:
+    """The cell of the numbers, and the cells that changed alike."""
+    if largest.section == SETTINGS:
+        return ""
+    if largest.section != RUNS:
+        return "; ".join(", ".join(c.cell[1:]) for c in group)
+    problems = list(dict.fromkeys(c.cell[0] for c in group))
+    kernels = list(dict.fromkeys(c.cell[2] for c in group))
+    cells = {c.cell for c in group}
+    here = f"{largest.cell[0]}, {largest.cell[2]}"
+    if len(cells) == 1:
+        return here if len(group) == 1 else f"{here}; at {len(group)} targets"
+    return (
+        f"{here}; up to this in {len(cells)} runs: {_names(problems)} with {_names(kernels)}"
+        f"{f'; {len(group)} numbers' if len(group) > len(cells) else ''}"
+    )
+
+
+def _names(names: Sequence[str]) -> str:
+    if len(names) <= _MOST_NAMES:
+        return listing(names)
+    return f"{', '.join(names[:_MOST_NAMES])} and {len(names) - _MOST_NAMES} more"
+
+
+def _counter(change: Change) -> str:
+    word = _WORDS.get(change.counter, change.counter)
+    if change.counter == CELL:
+        return "run" if change.section == RUNS else "cell"
+    if change.section == READS:
+        return f"reads of X by {change.counter}"
+    if not change.at:
+        return word
+    return f"{word} in total" if change.at == END else f"{word} to {change.at}"
+
+
+def _number(change: Change, value: Any) -> str:
+    if change.counter == CELL:
+        return "there" if value is not None else "not there"
+    if value is None:
+        return "missed" if change.at and change.at != END else "not there"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _difference(change: Change) -> str:
+    if not _numeric(change):
+        return ""
+    return f"{change.now - change.committed:+.6g}"
+
+
+def _size(change: Change) -> float:
+    """By which the change to show is chosen: the largest of numbers, before misses."""
+    return abs(change.now - change.committed) if _numeric(change) else -1.0
+
+
+def _numeric(change: Change) -> bool:
+    return all(isinstance(x, int | float) for x in (change.committed, change.now))

@@ -1,0 +1,190 @@
+"""What runs of optimizers cost in calls: counted, not timed, so that no noise can touch it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from bench.cells.definitions import SUITES
+from bench.counters.counters_file import END, cell_name
+from bench.measure.cell import Bound, bind_and_verify, one_line, run_optimizer
+from bench.measure.recorder import Budget
+from bench.measure.verify import KernelMismatch
+from bench.optima.optimum import Optimum, solve
+from bench.optima.reference import evaluation_error, reference_objective
+from bench.optimizers import make_reporting_optimizer
+from bench.problems import Problem, load_problem
+from bench.records import TARGETS
+from bench.score.targets import RefutedOptimum, Score, score
+from logreg_kernels import Objective
+
+SUITE = "quick"
+KERNELS = ("numpy", "torch-autograd", "fused-cpu")
+DTYPE = "float64"
+SEED = 0
+# So many that L-BFGS meets its targets, and no more: later it follows rounding errors, and so do
+# its counts. With gradients off by 1e-13, relative, no count at a target from 1e-1 to 1e-9 moved
+# in 40 runs of 100 passes; with 200 passes, some moved at 2e-16.
+PASSES = 100
+# A mini-batch run shows in a few epochs what it costs a step, and takes long.
+MINI_BATCH_PASSES = 10
+
+Runs = dict[str, dict[str, Any]]
+
+
+def count_runs(
+    problems: Sequence[str] = (),
+    optimizers: Sequence[str] = (),
+    kernels: Sequence[str] = KERNELS,
+    on_problem: Callable[[str], None] | None = None,
+) -> Runs:
+    """Counters of one run of every combination, by `cell_name(problem, optimizer, kernel)`.
+
+    Each run has `status`, `steps` of its trace, and three counters, to each target (None: missed)
+    and, under "end", in total:
+
+        oracle_calls    calls of the objective
+        passes          rows that they read, over n: six decimals
+        trials          see `Iterations`
+
+    A run that can't be made or scored has `status` "failed" and its `message` alone. A target
+    counts as met at the first snapshot that meets it, and snapshots are at fixed step numbers: all
+    32 first steps, then every sixteenth part.
+
+    Args:
+        problems, optimizers: specs; none named means the quick suite's.
+        kernels: names in `logreg_kernels.KERNELS`.
+        on_problem: told the problem's name before its runs.
+    """
+    suite = SUITES[SUITE]
+    counts: Runs = {}
+    for problem_spec in problems or cast(Sequence[str], suite.problems):
+        if on_problem:
+            on_problem(problem_spec)
+        problem = load_problem(problem_spec)
+        optimum = solve(problem)
+        for kernel in kernels:
+            try:
+                bound: Bound | str = bind_and_verify(problem, kernel, "cpu", DTYPE)
+            except (KernelMismatch, ValueError, RuntimeError, MemoryError) as error:
+                bound = one_line(error)
+            for optimizer in optimizers or cast(Sequence[str], suite.optimizers):
+                cell = cell_name(problem_spec, optimizer, kernel)
+                if isinstance(bound, str):
+                    counts[cell] = {"status": "failed", "message": bound}
+                else:
+                    counts[cell] = _run(problem, optimum, bound.objective, optimizer)
+    return counts
+
+
+def _run(
+    problem: Problem, optimum: Optimum, objective: Objective, optimizer_spec: str
+) -> dict[str, Any]:
+    optimizer = make_reporting_optimizer(optimizer_spec)
+    size = getattr(optimizer, "batch_size", None)
+    passes = PASSES if size is None or size >= problem.n_samples else MINI_BATCH_PASSES
+    budget = Budget(passes=passes, seconds=math.inf)
+    with counting_iterations(objective) as (watched, iterations):
+        rng = np.random.default_rng(SEED)
+        trace = run_optimizer(cast(Objective, watched), optimizer, rng, budget)
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = reference_objective(problem).value_batch(trace.w)
+    try:
+        scored = score(
+            trace, values, optimum, problem.n_samples, evaluation_error(problem, optimum.w)
+        )
+    except RefutedOptimum as error:
+        return {"status": "failed", "message": str(error)}
+    calls, rows = int(trace.oracle_calls[-1]), float(trace.rows_read[-1])
+    counted: dict[str, Any] = {"status": scored.status, "steps": int(trace.step[-1])}
+    if scored.status == "failed":
+        counted["message"] = scored.message
+    at_end = iterations.trials(calls, finished=trace.stop == "converged")
+    return {
+        **counted,
+        "oracle_calls": {**_at_targets(scored, lambda hit: hit.oracle_calls), END: calls},
+        "passes": {
+            **_at_targets(scored, lambda hit: round(hit.passes, 6)),
+            END: round(rows / problem.n_samples, 6),
+        },
+        "trials": {
+            **_at_targets(scored, lambda hit: iterations.trials(hit.oracle_calls)),
+            END: at_end,
+        },
+    }
+
+
+def _at_targets(scored: Score, count: Callable[[Any], Any]) -> dict[str, Any]:
+    hits = ((name, scored.hits[name]) for name in TARGETS)
+    return {name: None if hit is None else count(hit) for name, hit in hits}
+
+
+@dataclass
+class Iterations:
+    """How many iterations an optimizer of torch.optim had begun at each of its evaluations.
+
+    An iteration is a step of the algorithm: torch's `n_iter` where the optimizer keeps one
+    (L-BFGS, whose `step()` is many), else a call of `step()`.
+
+    Trials are the evaluations beyond one an iteration:
+
+        trials after k evaluations = k - iterations begun by then
+        trials of a run that converged = evaluations - 1 - iterations
+
+    which is what a line search tried and did not take. Of the evaluations of a run that converged
+    one more is none, as it is where the last w was tested. torch's strong Wolfe search also
+    evaluates again where it stands, once in `max_iter` iterations: that is counted with them.
+    """
+
+    begun: list[int] = field(default_factory=list)
+    _optimizer: torch.optim.Optimizer | None = None
+    _steps: int = 0
+
+    def trials(self, calls: int, finished: bool = False) -> int:
+        """Evaluations among the first `calls` of them that no iteration took."""
+        begun = self.begun[calls] if calls < len(self.begun) else self.now()
+        return max(0, calls - begun - (1 if finished else 0))
+
+    def now(self) -> int:
+        """Iterations begun so far."""
+        if self._optimizer is None:
+            return 0
+        (first, *_) = self._optimizer.param_groups[0]["params"]
+        return int(self._optimizer.state[first].get("n_iter", self._steps))
+
+    def begin_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        """To be called before each `step()`."""
+        self._optimizer = optimizer
+        self._steps += 1
+
+
+class _Watched:
+    """An objective that notes the iterations at each evaluation; otherwise itself."""
+
+    def __init__(self, objective: Objective, iterations: Iterations) -> None:
+        self._objective, self._iterations = objective, iterations
+
+    def value_and_grad(self, w: Any, rows: Any = None) -> tuple[Any, Any]:
+        self._iterations.begun.append(self._iterations.now())
+        return self._objective.value_and_grad(w, rows)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._objective, name)
+
+
+@contextmanager
+def counting_iterations(objective: Objective) -> Iterator[tuple[Any, Iterations]]:
+    """The objective, and the iterations that a torch optimizer begins while it is used."""
+    iterations = Iterations()
+    hook = register_optimizer_step_pre_hook(iterations.begin_step)
+    try:
+        yield _Watched(objective, iterations), iterations
+    finally:
+        hook.remove()

@@ -1,0 +1,1 @@
+"""`bench history`: what each commit measured, where it stepped, and exports."""

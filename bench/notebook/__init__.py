@@ -1,0 +1,1 @@
+"""The notebook's experiments, and its printed numbers beside ours."""

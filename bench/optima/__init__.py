@@ -1,0 +1,1 @@
+"""Optima: f*, its proof, or the proof that there is none."""

@@ -1,0 +1,196 @@
+"""Records: immutable rows with their details, kept as JSON lines.
+
+One JSON object a line, with the fields of `Record`. A line is appended whole or not at all; an
+unfinished last line (the process was killed while writing) is dropped by the next append.
+
+Format 1: the first; it is read as format 2 with `repetition` 0 and `sampling` "snapshots".
+Format 2: `repetition` and `sampling`; a convergence record's `oracle_calls` and `passes` may be
+    missing, where a solver does not count them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.errors import InputError
+from bench.files.json_documents import versioned_fields
+from bench.files.json_lines import append_lines, read_lines
+
+SCHEMA_VERSION = 2
+
+TARGETS: dict[str, float] = {f"1e-{k}": 10.0**-k for k in range(1, 11)}
+"""Relative gaps that runs are scored at, by the names that columns carry."""
+
+CURVE_COLUMNS = ("step", "elapsed_s", "oracle_calls", "passes", "f", "gap")
+"""Samples of a convergence record, one entry a snapshot."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One cell's result.
+
+    Args:
+        kind: "convergence" (an optimizer's run) or "kernel" (time per call of a kernel).
+        key: digest of everything that the result depends on; equal keys are the same cell.
+        problem, kernel, optimizer, device, dtype, seed, repetition: the cell; a kernel record has
+            optimizer "", seed 0 and repetition 0.
+        sampling: how the curve was had: "snapshots" of one run, "refits" with growing budgets,
+            or "" where there is none.
+        status: "converged", "budget", "diverged", "failed" or "unavailable"; "ok" for a kernel.
+        message: the error or the reason, in one line.
+        score: numbers of the cell, by column name; None is a miss or not applicable.
+        samples: raw samples. Convergence: `CURVE_COLUMNS`. Kernel: `seconds_per_call`.
+        problem_facts: n_samples, n_features, l2, fingerprint, f_star, gap_bound, exists, reason.
+        environment: see `bench.measure.environment`.
+        suite: the suite that it was run for.
+        created: UTC, ISO 8601.
+    """
+
+    kind: str
+    key: str
+    problem: str
+    kernel: str
+    optimizer: str
+    device: str
+    dtype: str
+    seed: int
+    repetition: int
+    sampling: str
+    status: str
+    message: str
+    score: Mapping[str, Any]
+    samples: Mapping[str, list[Any]]
+    problem_facts: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    suite: str
+    created: str
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def machine(self) -> str:
+        """Fingerprint of the hardware it was measured on."""
+        return str(self.environment["machine"])
+
+    @property
+    def cell(self) -> tuple[str, ...]:
+        """What it measured, whatever the code or the versions: the latest of a cell is shown.
+
+        A kernel that was timed beside others is another cell than one that was timed alone.
+        """
+        names = ("kind", "problem", "kernel", "optimizer", "device", "dtype", "seed", "repetition")
+        cell = tuple(str(getattr(self, name)) for name in names)
+        return (*cell, str(self.score.get("timed_beside")))
+
+    @property
+    def setting(self) -> tuple[Any, ...]:
+        """Data and budget: runs are comparable where these are equal."""
+        budget = (self.score.get("budget_passes"), self.score.get("budget_s"))
+        return (self.problem_facts.get("fingerprint"), *budget)
+
+
+# What every reader of records relies on.
+_FACTS = {"n_samples", "n_features", "l2", "f_star", "gap_bound", "exists", "reason"}
+_ENVIRONMENT = {"machine", "cpu", "usable_cores", "gpus", "torch_threads", "torch", "numpy"}
+
+
+class RecordStore:
+    """The records of one results folder, in `records.jsonl`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "records.jsonl"
+
+    def read(self) -> list[Record]:
+        """All whole records, oldest first.
+
+        Raises:
+            InputError: a line is not a record, or was written by a newer version.
+        """
+        return [self._parse(line, number) for number, line in read_lines(self.path)]
+
+    def append(self, records: Iterable[Record]) -> None:
+        """Append records, all in one write, and bring them to the disk."""
+        append_lines(self.path, map(dataclasses.asdict, records))
+
+    def _parse(self, line: bytes, number: int) -> Record:
+        where = f"{self.path}, line {number}"
+        fields = versioned_fields(
+            line,
+            where,
+            "a record",
+            SCHEMA_VERSION,
+            otherwise="move the file away",
+            other_version="use another --results folder",
+            older=(1,),
+        )
+        if fields["schema_version"] == 1:
+            fields = {"repetition": 0, "sampling": "snapshots"} | fields
+        try:
+            record = Record(**fields)
+        except TypeError:
+            record = None
+        if record is None or not _is_well_formed(record):
+            raise InputError(f"{where} does not have a record's fields: move the file away")
+        return record
+
+
+def _is_well_formed(record: Record) -> bool:
+    """Whether the fields have the types that every reader relies on."""
+    texts = (
+        *("key", "problem", "kernel", "optimizer", "device", "dtype", "sampling"),
+        *("status", "message", "suite", "created"),
+    )
+    mappings = (record.score, record.samples, record.problem_facts, record.environment)
+    if not (
+        all(isinstance(getattr(record, name), str) for name in texts)
+        and isinstance(record.seed, int)
+        and isinstance(record.repetition, int)
+        and record.kind in ("convergence", "kernel")
+        and all(isinstance(mapping, Mapping) for mapping in mappings)
+        and record.environment.keys() >= _ENVIRONMENT
+        and record.problem_facts.keys() >= _FACTS
+        and all(_are_numbers(column) for column in record.samples.values())
+    ):
+        return False
+    numbers = {k: v for k, v in record.score.items() if k != "timed_beside"}
+    if record.kind == "kernel":
+        beside = record.score.get("timed_beside")
+        return _are_numbers(list(numbers.values())) and (
+            isinstance(beside, str) or not record.samples.get("seconds_per_call")
+        )
+    lengths = {len(record.samples.get(name, ())) for name in CURVE_COLUMNS}
+    return _are_numbers(list(numbers.values())) and (not record.samples or len(lengths) == 1)
+
+
+def _are_numbers(values: Any) -> bool:
+    """A list of numbers, in which None stands for a missing one."""
+    return isinstance(values, list) and all(v is None or isinstance(v, int | float) for v in values)
+
+
+def latest(records: Iterable[Record]) -> list[Record]:
+    """The last record of each cell, in the order in which the cells first appeared.
+
+    Runs of other data under the same name, or with another budget, than the last one of their
+    problem are left out: a row of a table must not mix them.
+    """
+    by_cell: dict[tuple[str, ...], Record] = {}
+    setting: dict[str, tuple[Any, ...]] = {}
+    for record in records:
+        by_cell[record.cell] = record
+        if record.kind == "convergence":
+            setting[record.problem] = record.setting
+    return [
+        record
+        for record in by_cell.values()
+        if record.kind != "convergence" or record.setting == setting[record.problem]
+    ]
+
+
+def digest(*parts: Any) -> str:
+    """A short key for a tuple of JSON-able parts."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

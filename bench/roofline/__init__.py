@@ -1,0 +1,1 @@
+"""`bench roofline`: how far each kernel is from reading X once."""

@@ -1,0 +1,145 @@
+"""What `python -m bench roofline` measures, and what each case is held to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.roofline.samples import READ, Asked
+
+# The order of the tables: from what people write to what is fused.
+KERNELS = ("numpy", "torch-autograd", "torch-compile", "jax", "fused-cpu")
+CUDA_KERNELS = ("torch-autograd", "torch-compile", "jax", "fused-cuda")
+FLOORS = ("two products and exp, in blocks", "two products and exp, whole")
+SINGLES = "64 x fused-cpu"
+SCIPY = "scipy's two products"
+
+
+@dataclass(frozen=True)
+class CaseSpec:
+    """A case to measure.
+
+    Args:
+        name: also how `--case` selects it.
+        problem: spec of the data.
+        dtype, device: of the kernels.
+        kernels: names of those that take turns.
+        work: "value_and_grad", "batch" (of 64 models, beside single calls and the floor of two
+            products) or "csr" (beside SciPy's products).
+        cold: whether caches are swept before each call.
+        asked: what it is held to.
+    """
+
+    name: str
+    problem: str
+    dtype: str
+    kernels: tuple[str, ...] = KERNELS
+    device: str = "cpu"
+    work: Literal["value_and_grad", "batch", "csr"] = "value_and_grad"
+    cold: bool = False
+    asked: tuple[Asked, ...] = ()
+
+
+def _dense(n: int, d: int) -> str:
+    return f"synthetic:n={n},d={d}"
+
+
+def _than_read(at_most: float) -> Asked:
+    return Asked("fused-cpu", READ, at_most, f"at most {at_most:g} x the time to read X")
+
+
+def _faster(entry: str, beside: str, factor: float) -> Asked:
+    return Asked(entry, beside, 1 / factor, f"{factor:g} x faster than {beside}")
+
+
+_SIZES = (100, 1_000, 10_000, 100_000)
+_CUDA_SHAPES = ((10_000_000, 16), (10_000_000, 54), (10_000_000, 128), (1_000_000, 784))
+
+CASES: tuple[CaseSpec, ...] = (
+    CaseSpec(
+        "1,000,000 x 54 float32",
+        _dense(1_000_000, 54),
+        "float32",
+        asked=(
+            _than_read(1.4),
+            _faster("fused-cpu", "torch-autograd", 3.5),
+            _faster("fused-cpu", "torch-compile", 2.8),
+        ),
+    ),
+    CaseSpec(
+        "200,000 x 500 float32",
+        _dense(200_000, 500),
+        "float32",
+        asked=(_than_read(1.25), _faster("fused-cpu", "torch-autograd", 4)),
+    ),
+    CaseSpec("1,000,000 x 54 float64", _dense(1_000_000, 54), "float64", asked=(_than_read(1.4),)),
+    CaseSpec(
+        "100 x 4 float32",
+        _dense(100, 4),
+        "float32",
+        asked=(
+            Asked("fused-cpu", "", 5e-6, "at most 5 µs a call, or:"),
+            _faster("fused-cpu", "torch-autograd", 5),
+        ),
+    ),
+    CaseSpec(
+        "batch of 64, 200,000 x 54 float32",
+        _dense(200_000, 54),
+        "float32",
+        work="batch",
+        asked=(
+            _faster("fused-cpu", SINGLES, 3),
+            *(Asked("fused-cpu", f, 1.6, f"at most 1.6 x {f}") for f in FLOORS),
+        ),
+    ),
+    CaseSpec(
+        "CSR 100,000 x 47,000, 0.2%, float32",
+        "sparse:n=100000,d=47000,density=0.002",
+        "float32",
+        kernels=("numpy", "torch-autograd", "fused-cpu"),
+        work="csr",
+        asked=(_faster("fused-cpu", SCIPY, 2),),
+    ),
+    *(CaseSpec(f"{n:,} x 54 float32", _dense(n, 54), "float32") for n in _SIZES),
+    *(CaseSpec(f"{n:,} x 54 float32, cold", _dense(n, 54), "float32", cold=True) for n in _SIZES),
+)
+
+CUDA_CASES: tuple[CaseSpec, ...] = tuple(
+    CaseSpec(
+        f"{n:,} x {d} float32, cuda",
+        _dense(n, d),
+        "float32",
+        kernels=CUDA_KERNELS,
+        device="cuda",
+        asked=(
+            Asked("fused-cuda", READ, 1 / 0.9, "90% of the read bandwidth"),
+            _faster("fused-cuda", "torch-autograd", 1.9),
+            *(Asked("fused-cuda", k, 1.0, f"faster than {k}") for k in ("torch-compile", "jax")),
+        ),
+    )
+    for n, d in _CUDA_SHAPES
+)
+
+
+def chosen_cases(
+    names: Sequence[str], problems: Sequence[str], dtype: str, devices: Sequence[str]
+) -> tuple[CaseSpec, ...]:
+    """Cases whose name contains one of `names`, and one for each problem of the user's; all of
+    the devices' cases where nothing is named."""
+    known = (*CASES, *CUDA_CASES)
+    own = tuple(
+        CaseSpec(
+            f"{problem} {dtype}" + ("" if device == "cpu" else f", {device}"),
+            problem,
+            dtype,
+            kernels=KERNELS if device == "cpu" else CUDA_KERNELS,
+            device=device,
+        )
+        for problem in problems
+        for device in devices
+    )
+    if own and not names:
+        return own
+    there = [case for case in known if case.device in devices]
+    return (*own, *(c for c in there if not names or any(name in c.name for name in names)))

@@ -1,0 +1,169 @@
+"""Measure a roofline: kernels beside the time to read their X, case by case, in turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+
+from bench.cells.plan import why_not_timed
+from bench.measure.bandwidth import cache_sizes, last_level_cache_bytes, reader, sweeper
+from bench.measure.environment import environment
+from bench.measure.kernel_time import Call, time_calls, value_and_grad_call
+from bench.measure.verify import Expected, KernelMismatch, expectations, verify
+from bench.problems import Problem, load_problem
+from bench.roofline.cases import FLOORS, SCIPY, SINGLES, CaseSpec
+from bench.roofline.samples import READ, Case, Entry, Roofline
+from logreg_kernels import KERNELS, Objective, bind
+
+N_MODELS = 64
+# Rows of the floor's blocks: their 64 logits in float32 fill half of a second-level cache.
+_FLOOR_ROWS = 2048
+
+
+def measure(
+    cases: Iterable[CaseSpec],
+    rounds: int,
+    only: Sequence[str] = (),
+    on_case: Callable[[str], None] = lambda name: None,
+) -> Roofline:
+    """Measure cases, `rounds` samples of each entry.
+
+    Args:
+        only: kernels to measure; empty for those of the case.
+        on_case: told the name of each case before it is measured.
+    """
+    measured = []
+    for spec in cases:
+        on_case(spec.name)
+        measured.append(measure_case(spec, rounds, only))
+    return Roofline(
+        cases=tuple(measured),
+        environment=environment(),
+        caches={f"L{level}": size for level, size in cache_sizes().items()},
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def measure_case(spec: CaseSpec, rounds: int, only: Sequence[str] = ()) -> Case:
+    """Bind, verify, and time all entries of a case in turns."""
+    problem = _problem(spec.problem)
+    X = problem.X.astype(spec.dtype)  # one copy, which every kernel on the CPU reads
+    expected = expectations(problem, spec.dtype)
+    calls: dict[str, Call] = {}
+    traffic: dict[str, int | None] = {}
+    refused: dict[str, str] = {}
+    bound: dict[str, Objective] = {}
+    for kernel in only or spec.kernels:
+        try:
+            objective = _bound(kernel, X, problem, spec, expected)
+        except (ValueError, TypeError, KernelMismatch) as error:
+            refused[kernel] = str(error)
+            continue
+        bound[kernel] = objective
+        calls[kernel] = _call(objective, spec)
+        traffic[kernel] = getattr(objective, "traffic_bytes", None)
+    arrays = _parts(X) if spec.device == "cpu" else [place.X for place in _torch(bound)]
+    if arrays:
+        calls = {READ: reader(arrays[:3]), **calls}
+        traffic[READ] = sum(int(array.nbytes) for array in arrays[:3])
+    if spec.work == "csr":
+        calls[SCIPY] = _scipy_products(X)
+        traffic[SCIPY] = 2 * (traffic[READ] or 0)
+    if spec.work == "batch":
+        calls |= _batch_floors(X, bound.get("fused-cpu"))
+    synchronize = next((o.synchronize for o in bound.values()), lambda: None)
+    before = sweeper(spec.device) if spec.cold else None
+    times = time_calls(calls, rounds, synchronize, before_each=before)
+    entries = [Entry(name, traffic.get(name), tuple(times[name])) for name in calls]
+    entries += [Entry(name, None, (), reason) for name, reason in refused.items()]
+    x_bytes = sum(int(array.nbytes) for array in _parts(X))
+    n, d = X.shape
+    return Case(
+        name=spec.name,
+        n_samples=n,
+        n_features=d,
+        dtype=spec.dtype,
+        device=spec.device,
+        x_bytes=x_bytes,
+        state=_state(spec, x_bytes),
+        entries=tuple(entries),
+        asked=spec.asked,
+    )
+
+
+@lru_cache(maxsize=1)
+def _problem(spec: str) -> Problem:
+    return load_problem(spec)
+
+
+def _bound(
+    kernel: str, X: Any, problem: Problem, spec: CaseSpec, expected: list[Expected]
+) -> Objective:
+    """The kernel bound to X, and verified against the reference on the very data."""
+    if kernel not in KERNELS:
+        raise ValueError(f"there is no kernel {kernel!r}; there are {', '.join(KERNELS)}")
+    reason = why_not_timed(kernel, spec.device)
+    if reason:
+        raise ValueError(reason)
+    objective = bind(kernel, X, problem.y, l2=problem.l2, device=spec.device, dtype=spec.dtype)
+    verify(objective, problem, expected)
+    return objective
+
+
+def _call(objective: Objective, spec: CaseSpec) -> Call:
+    if spec.work != "batch":
+        return value_and_grad_call(objective)
+    rng = np.random.default_rng(0)
+    W = rng.standard_normal((N_MODELS, objective.n_features)) * 0.1
+    models = objective.as_coefficients(W)
+    return lambda: objective.value_and_grad_batch(models)
+
+
+def _parts(X: Any) -> list[Any]:
+    """The arrays that X consists of."""
+    return [X.data, X.indices, X.indptr] if isinstance(X, csr_array) else [X]
+
+
+def _torch(bound: dict[str, Any]) -> list[Any]:
+    return [o for o in bound.values() if isinstance(getattr(o, "X", None), torch.Tensor)]
+
+
+def _scipy_products(X: csr_array) -> Call:
+    """X w and X^T r, as a gradient needs them."""
+    rng = np.random.default_rng(0)
+    w, r = (rng.standard_normal(size).astype(X.dtype) for size in (X.shape[1], X.shape[0]))
+    transposed = X.T
+    return lambda: (X @ w, transposed @ r)
+
+
+def _batch_floors(X: Any, singles: Objective | None) -> dict[str, Call]:
+    """Two products for all models at once with exp of the logits between them, on torch's threads:
+    over the whole of X, and in blocks of rows whose logits stay in cache; and single calls."""
+    rng = np.random.default_rng(0)
+    W = rng.standard_normal((N_MODELS, X.shape[1])).astype(X.dtype) * 0.1
+    X_torch, W_torch = torch.tensor(X), torch.tensor(W)
+
+    def products(rows: torch.Tensor) -> torch.Tensor:
+        return torch.exp_(rows @ W_torch.T).T @ rows
+
+    def in_blocks() -> None:
+        for rows in X_torch.split(_FLOOR_ROWS):
+            products(rows)
+
+    calls: dict[str, Call] = {FLOORS[0]: in_blocks, FLOORS[1]: lambda: products(X_torch)}
+    if singles is not None:
+        calls[SINGLES] = lambda: [singles.value_and_grad(w) for w in W]
+    return calls
+
+
+def _state(spec: CaseSpec, x_bytes: int) -> str:
+    if spec.cold:
+        return "cold"
+    cache = last_level_cache_bytes(spec.device)
+    return "from memory" if cache is None or x_bytes > cache else "hot in cache"

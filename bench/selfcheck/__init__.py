@@ -1,0 +1,1 @@
+"""`bench selfcheck`: does the harness itself measure what it says."""

@@ -1,0 +1,157 @@
+"""Change points: at which commits a series of measurements has a new level."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bench.statistics.intervals import Values
+
+MIN_SIZE = 3
+"""Commits that a level lasts at least: the newest two are not judged, two in a row are spikes."""
+
+FEWEST = 12
+"""Commits that a series needs to be judged: of fewer the noise is not known."""
+
+BOUND = 3.5
+"""How many standard deviations a commit may be off and still count in full."""
+
+SMALLEST_NOISE = 0.005
+"""Of logarithms: a step below 1.5% is nobody's regression, and counts have no noise at all."""
+
+# Above all that was measured, and far enough to be a level of its own.
+_MISSED = 10.0
+
+
+@dataclass(frozen=True)
+class ChangePoint:
+    """A step in a series.
+
+    Args:
+        index: of the first commit at the new level.
+        ratio: the new level over the old one; inf where runs began to miss, 0 where they ceased.
+        low, high: its interval.
+        before, after: how many commits the two levels last.
+    """
+
+    index: int
+    ratio: float
+    low: float
+    high: float
+    before: int
+    after: int
+
+
+def change_points(medians: ArrayLike) -> list[ChangePoint]:
+    """The steps of a series of medians, one a commit, the oldest first.
+
+        minimise over levels:  sum_levels min_m sum_(t in level) min((y_t - m)^2 / s^2, K^2)
+                               + penalty (number of levels),
+        y = log median,   s = 1.4826 median(|y_t - y_(t-k)|, k = 1, 2, 3) / sqrt(2),
+        K = 3.5,   penalty = 14 + 2 log n,   a level lasts at least 3 commits
+
+    A commit that is off counts K^2, however far off it is, so that no outlier pays for a step:
+    one or two in a row that are off never are a level. Differences are free of the levels; those
+    over 2 and 3 commits keep s honest where neighbours are alike. s is at least 0.5%.
+
+    2 log n is what the source asks for, and the BIC; alone it finds a step in 6 to 19% of 200
+    series of pure noise. 14 was found by simulation, 300 to 1,000 series each:
+
+        Series of 12 to 200 commits without a step: at most 0.2% have one where the noise is
+        normal, or normal with spikes at 5% of the commits, 0.4% where it is t with 3 degrees of
+        freedom, 1.4% where it is lognormal; 2% where neighbours are correlated with 0.3, and 3%
+        (of 12 commits) to 26% (of 200) with 0.5, as slow drifts are. A step of 5% in noise of 1.5%
+        is found in 98% of series of 15 + 15 commits, in 89% at its very commit, and in 58% of
+        27 + 3; one of 10% at its very commit in 99% of both.
+
+    Rejected: the cost "l1" behind a running median of 3, as two outliers in a row pass it and its
+    noise is not independent; "rank", which looks at the order alone, so that the level of 3
+    commits at the end can't be told from noise, however far it is off.
+
+    Args:
+        medians: positive; NaN where the median run missed, which is above all that was measured.
+    Returns:
+        In order; none where there are fewer than 12 commits, or all missed. `ratio` is the median
+        of the ratios of a commit at the new level to one at the old, with the interval that
+        belongs to the rank-sum test at 95%, and the range of all ratios where there are too few
+        (3 by 3). It takes the place of the step as given.
+    Raises:
+        ValueError: medians are not of shape (n,), or one is not positive, or infinite.
+    Source: Fearnhead and Rigaill (2019), "Changepoint detection in the presence of outliers",
+        Journal of the American Statistical Association 114 (biweight loss);
+        Killick, Fearnhead and Eckley (2012), "Optimal detection of changepoints with a linear
+        computational cost" for the search, by ruptures: Truong, Oudre and Vayatis (2020),
+        "Selective review of offline change point detection methods". The ratio: Hodges and
+        Lehmann (1963), and Hollander, Wolfe and Chicken (2014), Nonparametric Statistical
+        Methods, section 4.3.
+    """
+    values = np.asarray(medians, dtype=np.float64)
+    if values.ndim != 1:
+        raise ValueError(f"medians must be of shape (n,); got {values.shape}")
+    missed = np.isnan(values)
+    if (values <= 0).any() or np.isinf(values).any():
+        raise ValueError("medians must be positive and finite, or NaN for a miss")
+    if len(values) < FEWEST or missed.all():
+        return []
+    logs = np.log(values)
+    noise = max(noise_of(logs[~missed]), SMALLEST_NOISE)
+    standard = (logs - np.median(logs[~missed])) / noise
+    standard[missed] = np.max(standard[~missed]) + _MISSED
+    bounds = [0, *_ends(standard, 14 + 2 * math.log(len(standard)))]
+    logs[missed] = math.inf
+    return [
+        ChangePoint(
+            middle,
+            *_ratio(logs[start:middle], logs[middle:end]),
+            before=middle - start,
+            after=end - middle,
+        )
+        for start, middle, end in zip(bounds[:-2], bounds[1:-1], bounds[2:], strict=True)
+    ]
+
+
+def noise_of(y: Values) -> float:
+    """Standard deviation of the noise of a series with few steps, robust against outliers.
+
+        s = 1.4826 median(|y_t - y_(t-k)|, all t, k = 1, 2, 3) / sqrt(2)
+
+    1.4826 is that of a normal distribution; 0 for fewer than two values.
+    Source: Rousseeuw and Croux (1993), "Alternatives to the median absolute deviation".
+    """
+    differences = [np.abs(y[k:] - y[:-k]) for k in (1, 2, 3) if k < len(y)]
+    if not differences:
+        return 0.0
+    return 1.4826 * float(np.median(np.concatenate(differences))) / math.sqrt(2)
+
+
+def _ends(y: Values, penalty: float) -> list[int]:
+    """Where each level ends, one past its last commit; y is in standard deviations of its noise."""
+    from ruptures.detection import Pelt  # three quarters of a second to load
+
+    from bench.statistics.bounded_cost import BoundedCost
+
+    search = Pelt(custom_cost=BoundedCost(BOUND, MIN_SIZE), min_size=MIN_SIZE, jump=1)
+    return [int(end) for end in search.fit(y).predict(penalty)]
+
+
+def _ratio(before: Values, after: Values) -> tuple[float, float, float]:
+    """exp of the Hodges-Lehmann shift between two samples of logarithms, and of its interval.
+
+    The interval leaves out c - 1 of the m n differences on either side, with c the largest whole
+    number not above m n / 2 - 1.96 sqrt(m n (m + n + 1) / 12), and none where that is below 1.
+    """
+    both_missed = np.isinf(after)[:, None] & np.isinf(before)
+    with np.errstate(invalid="ignore"):
+        shifts = np.sort(np.where(both_missed, 0.0, after[:, None] - before), axis=None)
+    count, commits = len(shifts), len(before) + len(after)
+    outside = int(count / 2 - 1.96 * math.sqrt(count * (commits + 1) / 12))
+    low, high = max(outside - 1, 0), count - max(outside, 1)
+    with np.errstate(invalid="ignore"):
+        middle = shifts[[(count - 1) // 2, count // 2]].mean()
+    if math.isnan(middle):  # between levels that are infinitely far apart, either way
+        middle = 0.0
+    ratio, lowest, highest = np.exp([middle, shifts[low], shifts[high]]).tolist()
+    return ratio, lowest, highest

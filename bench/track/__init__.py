@@ -1,1 +1,0 @@
-"""Tracking in CI: paired comparison of commits, counters, and history."""

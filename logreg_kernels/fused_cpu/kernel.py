@@ -1,0 +1,69 @@
+"""`fused-cpu`: NLL and gradient in one pass over X on all cores, by Numba."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from logreg_kernels.contract import (
+    BindTimes,
+    CSRMatrix,
+    DType,
+    FloatMatrix,
+    Labels,
+    coefficient_shape,
+)
+
+if TYPE_CHECKING:
+    from logreg_kernels.fused_cpu.binary import FusedCpuBinary
+    from logreg_kernels.fused_cpu.softmax import FusedCpuSoftmax
+
+
+@dataclass(frozen=True)
+class FusedCpu:
+    """NLL and gradient in one pass over X, on as many threads as torch has.
+
+    The code is compiled for this machine's vectors once, and kept on disk.
+    """
+
+    name: str = "fused-cpu"
+    takes_csr: bool = True
+
+    def unavailable(self, device: str = "cpu") -> str | None:
+        """None on the CPU, where Numba is installed."""
+        if device != "cpu":
+            return f"fused-cpu computes on the CPU only, not on {device!r}"
+        if importlib.util.find_spec("numba") is None:
+            return "Numba is not installed: pip install numba"
+        return None
+
+    def bind(
+        self, X: FloatMatrix | CSRMatrix, y: Labels, *, l2: float, device: str, dtype: DType
+    ) -> FusedCpuBinary | FusedCpuSoftmax:
+        """Keep the data where it is; compile all passes, or load them from disk."""
+        # Numba takes half a second to import, which only those who use it should wait for.
+        from logreg_kernels.fused_cpu.binary import FusedCpuBinary
+        from logreg_kernels.fused_cpu.data import operand_of
+        from logreg_kernels.fused_cpu.softmax import FusedCpuSoftmax
+
+        shape = coefficient_shape(y, X.shape[1])
+        data: dict[str, Any] = {
+            "X": X,
+            "operand": operand_of(X),
+            "l2": l2,
+            "dtype": dtype,
+            "coefficient_shape": shape,
+            "kernel": self.name,
+        }
+        objective: FusedCpuBinary | FusedCpuSoftmax
+        if len(shape) == 1:
+            objective = FusedCpuBinary(sign=(2 * y - 1).astype(np.int8), **data)
+        else:
+            objective = FusedCpuSoftmax(label=y.astype(np.int32), **data)
+        start = time.perf_counter()
+        objective.compile()
+        return replace(objective, bind_times=BindTimes(compile_s=time.perf_counter() - start))

@@ -1,0 +1,288 @@
+"""Ahead-of-time builds of `fused-cuda`: registers, spills, load widths, PTX; without a GPU.
+
+python -m logreg_kernels.fused_cuda.kernel.build                      a table, at typical shapes
+python -m logreg_kernels.fused_cuda.kernel.build -d 54 -d 300 --json  other widths; with the PTX
+python -m logreg_kernels.fused_cuda.kernel.build -c 10 -d 54          ten classes
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from logreg_kernels.contract import DType
+from logreg_kernels.fused_cuda.launch import (
+    BatchShape,
+    BlockShape,
+    GramShape,
+    batch_shape,
+    block_shape,
+    device_code,
+    gram_shape,
+    max_batch_features,
+    max_coefficients,
+    max_features,
+    reduction_shape,
+)
+from logreg_kernels.validation import DTYPES
+
+# Device function -> its module.
+KERNELS = {
+    "nll_and_grad_partials": "triton",
+    "softmax_partials": "softmax_triton",
+    "batch_partials": "batch_triton",
+    "hvp_partials": "hessian_triton",
+    "softmax_hvp_partials": "hessian_triton",
+    "curvatures": "hessian_triton",
+    "gram_partials": "hessian_triton",
+    "reduce_partials": "triton",
+}
+WIDTHS = (1, 4, 31, 54, 100, 784, 4096, 8192, 16384)
+WITH_ROWS = ("nll_and_grad_partials", "softmax_partials")
+# (classes, width): softmax_partials is compiled for the width alone, the reduction for both.
+SHAPES = (*((2, d) for d in WIDTHS), (3, 4), (3, 13), (10, 64), (1000, 784))
+CAPABILITIES = (80, 90)
+
+_TABLE = "{:<22} {:<8} {:<8} {:>5} {:>6} {:>5} {:>6} {:>5} {:>9} {:>12} {:>12} {:>10}"
+_HEADINGS = (
+    *("kernel", "dtype", "X", "c", "d", "rows", "target", "warps"),
+    *("registers", "spills_bytes", "shared_bytes", "load_bytes"),
+)
+
+
+@dataclass(frozen=True)
+class KernelBuild:
+    """One device function, compiled for one target, as the assembler reports it."""
+
+    kernel: str
+    dtype: DType
+    storage: str
+    """Type of X."""
+    n_classes: int
+    n_features: int
+    rows: bool
+    capability: int
+    num_warps: int
+    registers: int
+    """32-bit registers a thread."""
+    spilled_bytes: int
+    """Stack and local memory a thread: with no local arrays here, what registers did not hold."""
+    shared_bytes: int
+    """Shared memory a program."""
+    load_bytes: int
+    """The widest load from global memory of one lane."""
+    ptx: str
+
+
+def build(
+    kernel: str,
+    dtype: DType,
+    n_features: int,
+    *,
+    n_classes: int = 2,
+    rows: bool = False,
+    capability: int = 90,
+    storage: str | None = None,
+) -> KernelBuild:
+    """Compile one device function as a launch on such a GPU would.
+
+    Args:
+        kernel: one of `KERNELS`.
+        dtype: of X, w, value and gradient.
+        n_features: d.
+        n_classes: c. 2 is for `nll_and_grad_partials`, more is for `softmax_partials`.
+        rows: with row indices; `reduce_partials` has no such variant.
+        capability: of the device, times ten: 80 is an A100, 90 an H100 or H200.
+        storage: "bfloat16" for X of that type; by default it has dtype.
+    Raises:
+        ImportError: Triton is not installed.
+        RuntimeError: TRITON_INTERPRET is set, which leaves nothing to compile.
+        ValueError: no such kernel, or n_features or n_classes is out of its range.
+    """
+    if kernel not in KERNELS:
+        raise ValueError(f"no kernel {kernel!r}; there are {', '.join(KERNELS)}")
+    if not 1 <= n_features <= max_features(dtype):
+        raise ValueError(
+            f"n_features must be in 1 ... {max_features(dtype)} in {dtype}; got {n_features}"
+        )
+    n_coefficients = n_features * (n_classes if n_classes > 2 else 1)
+    if n_classes < 2 or n_coefficients > max_coefficients(dtype):
+        most = max_coefficients(dtype) // n_features
+        raise ValueError(
+            f"n_classes must be in 2 ... {most} at d = {n_features} in {dtype}; got {n_classes}"
+        )
+    # Here, so that --help, and an error in one line, don't need Triton.
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    if device_code().INTERPRETED:
+        raise RuntimeError("Triton's interpreter is on: unset TRITON_INTERPRET to compile")
+    options: dict[str, Any] = {"enable_fp_fusion": True}
+    constants: dict[str, Any]
+    function = getattr(device_code(KERNELS[kernel]), kernel)
+    if kernel == "reduce_partials":
+        block_p, block_k = reduction_shape(n_coefficients, dtype)
+        constants = {"N_COEFFICIENTS": n_coefficients, "BLOCK_P": block_p, "BLOCK_K": block_k}
+        constants["BATCH"] = False
+    else:
+        block: BlockShape | GramShape | BatchShape = block_shape(
+            n_features, dtype, 2 if storage else None
+        )
+        if kernel == "gram_partials":
+            block = gram_shape(n_features)
+        elif kernel == "batch_partials":
+            block = batch_shape(n_features, dtype)
+        launched = block.launch_options(n_features)
+        constants = {name: value for name, value in launched.items() if name.isupper()}
+        options |= {name: value for name, value in launched.items() if not name.isupper()}
+        names = {parameter.name for parameter in function.params}
+        constants |= {"rows": None} if "rows" in names and not rows else {}
+        if kernel == "gram_partials" and n_features <= constants["BLOCK_D"]:
+            constants["weight"] = None
+    signature, attributes = _specialisation(function, dtype, constants, storage)
+    compiled = triton.compile(
+        ASTSource(function, signature, constants, attributes),
+        target=GPUTarget("cuda", capability, 32),
+        options=options,
+    )
+    usage = _resource_usage(compiled.asm["cubin"], triton.knobs.nvidia.cuobjdump.path)
+    return KernelBuild(
+        kernel=kernel,
+        dtype=dtype,
+        storage=storage or dtype,
+        n_classes=n_classes,
+        n_features=n_features,
+        rows=rows,
+        capability=capability,
+        num_warps=compiled.metadata.num_warps,
+        registers=usage["REG"],
+        spilled_bytes=usage["STACK"] + usage["LOCAL"],
+        shared_bytes=compiled.metadata.shared,
+        load_bytes=max(_load_widths(compiled.asm["ptx"])),
+        ptx=compiled.asm["ptx"],
+    )
+
+
+def build_all(
+    dtypes: Sequence[DType] = DTYPES,
+    shapes: Sequence[tuple[int, int]] = SHAPES,
+    capabilities: Sequence[int] = CAPABILITIES,
+) -> Iterator[KernelBuild]:
+    """What evaluations launch, with and without row indices, at each shape (c, d) with room."""
+    for dtype, (n_classes, n_features), capability in itertools.product(
+        dtypes, shapes, capabilities
+    ):
+        if n_features > max_features(dtype):
+            continue
+        for kernel in launched_kernels(n_classes, n_features, dtype):
+            half = ("bfloat16",) if dtype == "float32" and kernel != "reduce_partials" else ()
+            for rows in (False, True) if kernel in WITH_ROWS else (False,):
+                for storage in (None, *half):
+                    yield build(
+                        kernel,
+                        dtype,
+                        n_features,
+                        n_classes=n_classes,
+                        rows=rows,
+                        capability=capability,
+                        storage=storage,
+                    )
+
+
+def launched_kernels(n_classes: int, n_features: int, dtype: DType) -> list[str]:
+    """The device functions that some call launches at this shape."""
+    if n_classes > 2:
+        return ["softmax_partials", "softmax_hvp_partials", "reduce_partials"]
+    kernels = ["nll_and_grad_partials", "hvp_partials", "gram_partials", "reduce_partials"]
+    if n_features > gram_shape(n_features).columns:
+        kernels.append("curvatures")
+    if n_features <= max_batch_features(dtype):
+        kernels.append("batch_partials")
+    return kernels
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the builds as a table or, with --json, as a list of records."""
+    parser = argparse.ArgumentParser(
+        prog="python -m logreg_kernels.fused_cuda.kernel.build",
+        description="Compile fused-cuda ahead of time, without a GPU.",
+    )
+    parser.add_argument("--dtype", action="append", choices=DTYPES, help="default: both")
+    parser.add_argument("-d", "--n-features", action="append", type=int, help="width of X")
+    parser.add_argument("-c", "--n-classes", action="append", type=int, help="default: 2")
+    parser.add_argument("--capability", action="append", type=int, help="80, 90, ...")
+    parser.add_argument("--json", action="store_true", help="all fields, PTX included")
+    options = parser.parse_args(arguments)
+    shapes: Sequence[tuple[int, int]] = SHAPES
+    if options.n_features or options.n_classes:
+        shapes = [*itertools.product(options.n_classes or [2], options.n_features or WIDTHS)]
+    builds: list[dict[str, Any]] = []
+    try:
+        for built in build_all(options.dtype or DTYPES, shapes, options.capability or CAPABILITIES):
+            if not (builds or options.json):
+                print(_TABLE.format(*_HEADINGS))
+            builds.append(dataclasses.asdict(built))
+            if not options.json:
+                cells = [str(value) for name, value in builds[-1].items() if name != "ptx"]
+                print(_TABLE.format(*cells), flush=True)
+        if not builds:
+            raise ValueError(f"no dtype takes more than {max_features('float32')} columns")
+    except (ImportError, RuntimeError, ValueError) as error:
+        print(f"fused_cuda.build: {error}", file=sys.stderr)
+        return 2
+    if options.json:
+        print(json.dumps(builds))
+    return 0
+
+
+def _specialisation(
+    function: Any, dtype: DType, constants: dict[str, Any], storage: str | None
+) -> tuple[dict[str, str], dict[tuple[int], list[list[Any]]]]:
+    """Signature and attributes as Triton's launcher derives them from the arguments.
+
+    Tensors of torch's own allocation lie at multiples of 16 bytes, and the compiler is told so,
+    unless the decorator says not to look.
+    """
+    element = {"float32": "*fp32", "float64": "*fp64"}[dtype]
+    types = {"sign": "*i8", "label": "*i32", "rows": "*i64"}
+    types |= {"X": "*bf16"} if storage else {}
+    types |= dict.fromkeys(("n_rows", "n_samples", "n_classes", "n_models", "n_programs"), "i32")
+    signature: dict[str, str] = {}
+    attributes: dict[tuple[int], list[list[Any]]] = {}
+    for index, parameter in enumerate(function.params):
+        name = parameter.name
+        signature[name] = "constexpr" if name in constants else types.get(name, element)
+        looked_at = not (parameter.do_not_specialize or parameter.do_not_specialize_on_alignment)
+        if looked_at and signature[name].startswith("*"):
+            attributes[(index,)] = [["tt.divisibility", 16]]
+    return signature, attributes
+
+
+def _load_widths(ptx: str) -> set[int]:
+    """Bytes of each kind of load from global memory: ld.global.v4.b32 has 16."""
+    loads = re.findall(r"\bld\.global\.(?:\w+(?:::\w+)*\.)*?(?:v(\d)\.)?b(\d+)", ptx)
+    return {int(count or 1) * int(bits) // 8 for count, bits in loads}
+
+
+def _resource_usage(cubin: bytes, cuobjdump: str) -> dict[str, int]:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "kernel.cubin"
+        path.write_bytes(cubin)
+        command = [cuobjdump, "--dump-resource-usage", str(path)]
+        report = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return {name: int(count) for name, count in re.findall(r"\b(REG|STACK|LOCAL):(\d+)", report)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""`fused-cuda`: NLL and gradient in one pass over X, by Triton."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from logreg_kernels.contract import (
+    BindTimes,
+    DType,
+    FloatMatrix,
+    Labels,
+    coefficient_shape,
+)
+from logreg_kernels.fused_cuda.binary import FusedCudaBinary
+from logreg_kernels.fused_cuda.launch import (
+    device_code,
+    max_coefficients,
+    max_features,
+    max_programs,
+)
+from logreg_kernels.fused_cuda.softmax import FusedCudaSoftmax
+from logreg_kernels.torch_kernels.devices import TORCH_DTYPES, device_unavailable, place
+from logreg_kernels.validation import DTYPES
+
+
+@dataclass(frozen=True)
+class FusedCuda:
+    """NLL and gradient in one pass over X, on a CUDA device, without atomics.
+
+    Under TRITON_INTERPRET=1 it also runs on "cpu", through Triton's interpreter: the same
+    code, thousands of times slower, for tests.
+    """
+
+    name: str = "fused-cuda"
+    takes_csr: bool = False
+    storage: Literal["bfloat16"] | None = None
+    """Type that X is rounded to: half the bytes. The arithmetic stays in float32.
+
+    Rounding X to 8 significant bits moves each entry by at most 2^-8 of it; value, gradient and
+    Hessian are those of the rounded X, up to rounding in float32.
+    """
+
+    @property
+    def dtypes(self) -> tuple[DType, ...]:
+        """What `bind` takes."""
+        return ("float32",) if self.storage else DTYPES
+
+    @property
+    def interpreted(self) -> bool:
+        """Whether Triton's interpreter runs it, on any device: then its times mean nothing."""
+        return _triton_installed() and bool(device_code().INTERPRETED)
+
+    def unavailable(self, device: str = "cpu") -> str | None:
+        """None on a CUDA device, or on "cpu" under Triton's interpreter; else why not."""
+        reason = device_unavailable(device)
+        if reason is not None:
+            return reason
+        kind = torch.device(device).type
+        if kind == "cuda" and not _triton_installed():
+            return "Triton is not installed: pip install 'logreg-bench[test]' on Linux x86-64"
+        if kind == "cuda" or (kind == "cpu" and self.interpreted):
+            return None
+        return (
+            f"needs a CUDA device; got {device!r} "
+            "(TRITON_INTERPRET=1 runs it on a CPU, to test it, never to time it)"
+        )
+
+    def bind(
+        self, X: FloatMatrix, y: Labels, *, l2: float, device: str, dtype: DType
+    ) -> FusedCudaBinary | FusedCudaSoftmax:
+        """Transfer the data, and compile for its width all that an optimizer may call.
+
+        Raises:
+            ValueError: another dtype than float32, where X is rounded to bfloat16; or entries of X
+                that overflow there; X has more than `max_features(dtype)` columns, or W more than
+                `max_coefficients(dtype)` entries.
+        """
+        n_features = X.shape[1]
+        shape = coefficient_shape(y, n_features)
+        if n_features > max_features(dtype):
+            raise ValueError(
+                f"{self.name} takes at most {max_features(dtype)} columns in {dtype}; "
+                f"X has {n_features}: use torch-autograd"
+            )
+        if math.prod(shape) > max_coefficients(dtype):
+            raise ValueError(
+                f"{self.name} takes at most {max_coefficients(dtype)} coefficients in {dtype}; "
+                f"{shape[0]} classes have {math.prod(shape)}: use torch-autograd"
+            )
+        if dtype not in self.dtypes:
+            raise ValueError(f"{self.name} computes in float32 only; got {dtype}: use fused-cuda")
+        start = time.perf_counter()
+        X_placed = place(X, device)
+        if self.storage == "bfloat16":
+            X_placed = X_placed.to(torch.bfloat16)
+            if not bool(X_placed.isfinite().all()):
+                raise ValueError(
+                    f"X has entries above {torch.finfo(torch.bfloat16).max:.3g}, the range of "
+                    "bfloat16: scale X"
+                )
+        data: dict[str, Any] = {
+            "X": X_placed,
+            "penalty": torch.tensor([l2], dtype=TORCH_DTYPES[dtype], device=device),
+            "l2": l2,
+            "device": device,
+            "dtype": dtype,
+            "coefficient_shape": shape,
+            "kernel": self.name,
+            "max_programs": max_programs(device, shape, dtype, X_placed.element_size()),
+        }
+        objective: FusedCudaBinary | FusedCudaSoftmax
+        if len(shape) == 1:
+            objective = FusedCudaBinary(sign=place((2 * y - 1).astype(np.int8), device), **data)
+        else:
+            objective = FusedCudaSoftmax(label=place(y.astype(np.int32), device), **data)
+        objective.synchronize()
+        transferred = time.perf_counter()
+        if not self.interpreted:
+            compile_for(objective)
+        times = BindTimes(transferred - start, time.perf_counter() - transferred)
+        return replace(objective, bind_times=times)
+
+
+# A Hessian above it is compiled for when it is first asked for: here it would take the memory.
+_MAX_HESSIAN_BYTES = 1 << 26
+
+
+def compile_for(objective: FusedCudaBinary | FusedCudaSoftmax) -> None:
+    """Launch every variant on one row of X: Triton compiles at the first launch."""
+    w = objective.as_coefficients(np.zeros(objective.coefficient_shape))
+    first_row = replace(objective, X=objective.X[:1])
+    first_row.value_and_grad(w)
+    first_row.value_and_grad(w, rows=objective.as_rows(np.zeros(1, dtype=np.intp)))
+    first_row.hvp(w, w)
+    if isinstance(first_row, FusedCudaBinary):
+        first_row.value_and_grad_batch(torch.stack([w, w]))
+        if w.numel() ** 2 * w.element_size() <= _MAX_HESSIAN_BYTES:
+            first_row.hessian(w)
+    objective.synchronize()
+
+
+def _triton_installed() -> bool:
+    return importlib.util.find_spec("triton") is not None

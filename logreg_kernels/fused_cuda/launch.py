@@ -1,0 +1,273 @@
+"""How `fused-cuda` is launched: its tiles, its number of programs, and the reduction at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import math
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from logreg_kernels.contract import DType
+
+_ITEMSIZE: dict[DType, int] = {"float32": 4, "float64": 8}
+_VECTOR_BYTES = 16  # the widest load of one lane
+_SECTOR_BYTES = 32  # the least that device memory hands out
+# What a lane holds of X, and again of the gradient's sums (with more than two classes, of one
+# class's products): 128 bytes are 32 registers each, with w a third time. Half as much leaves
+# fewer bytes in flight to cover the latency of device memory; twice as much, which only rows
+# above 32 KiB take, leaves room for half the warps.
+_LANE_BYTES = 128
+_MAX_LANE_ROWS = 4  # a lane's exps and logs are unrolled: narrow rows would fill the registers
+_MIN_WARPS = 4
+_MAX_WARPS = 8  # with 16, a lane may have 128 registers, and float64 spills
+_MAX_ROW_BYTES = 1 << 16
+_REGISTERS = 1 << 16  # of a multiprocessor
+# Warps to keep on a multiprocessor: what those registers hold.
+_RESIDENT_WARPS: dict[DType, int] = {"float32": 16, "float64": 12}
+# For the partial sums of all programs. Only W of more than 0.5 MB makes it fewer programs; with
+# all of them in L2 instead, 1000 classes at d = 784 would leave most multiprocessors idle.
+_MAX_PARTIALS_BYTES = 1 << 28
+# The interpreter runs programs one after the other; with several of them, each with several
+# row blocks, it goes through the same loops as a GPU.
+_INTERPRETED_PROGRAMS = 4
+
+
+# A block of the Hessian, 64 x 64: 16 registers a lane in float32, 32 in float64, with as many
+# again for the operands. 4 warps spill in float32 on sm_80.
+_GRAM_COLUMNS = 64
+_GRAM_ENTRIES = 1 << 11  # of X: 8 a lane, that is two loads at least
+_GRAM_WARPS = 8
+
+# Models that one reading of X serves: what a dot product of blocks takes at least. X's tile is
+# two operands and lies in shared memory, beside 16 rows of sums. The limits are those of the
+# builds: 8 warps hold a tile of 16 KiB, or of 16 longer rows, without a spill, which 4 don't;
+# and the widest take 131 of the 163 KiB of shared memory on sm_80, in float64 by Triton 3.6 69.
+_BATCH_MODELS = 16
+_BATCH_TILE_BYTES = 1 << 14
+_BATCH_MAX_ROWS: dict[DType, int] = {"float32": 64, "float64": 32}
+_BATCH_MAX_ROW_BYTES: dict[DType, int] = {"float32": 1 << 12, "float64": 1 << 11}
+_BATCH_WARPS = 8
+
+
+def max_registers(num_warps: int, resident_programs: int) -> int:
+    """A lane's share, in steps of 8: told it, the assembler doesn't spill to use fewer."""
+    return min(_REGISTERS // (32 * num_warps * resident_programs) // 8 * 8, 255)
+
+
+class BlockShape(NamedTuple):
+    """Tile of X that a program has in registers, (chunks, rows, chunk_columns): powers of two."""
+
+    chunks: int
+    rows: int
+    chunk_columns: int
+    num_warps: int
+    resident_programs: int
+    """Programs that a multiprocessor holds at once."""
+
+    @property
+    def max_registers(self) -> int:
+        """A lane's share."""
+        return max_registers(self.num_warps, self.resident_programs)
+
+    def launch_options(self, n_features: int) -> dict[str, Any]:
+        """What every launch on such tiles passes by name."""
+        return {
+            "N_FEATURES": n_features,
+            "CHUNKS": self.chunks,
+            "BLOCK_N": self.rows,
+            "BLOCK_K": self.chunk_columns,
+            "num_warps": self.num_warps,
+            "maxnreg": self.max_registers,
+            "enable_fp_fusion": True,
+        }
+
+
+def max_features(dtype: DType) -> int:
+    """The widest X: a row, padded to a power of two, lies in the registers of one program."""
+    return _MAX_ROW_BYTES // _ITEMSIZE[dtype]
+
+
+@functools.cache
+def block_shape(n_features: int, dtype: DType, stored_bytes: int | None = None) -> BlockShape:
+    """The tile for rows of `n_features` entries, of `stored_bytes` each, or as `dtype` has.
+
+    A lane reads 16 bytes at a time, or what the alignment of a row allows. Neighbouring lanes
+    read a chunk of the row, one memory sector at least; the row's other chunks go to the same
+    lanes, up to 128 bytes a lane. Short rows leave room for more than one row a lane.
+    """
+    itemsize = _ITEMSIZE[dtype]
+    stored = stored_bytes or itemsize
+    padded = _power_of_two_from(n_features)
+    vector = min(_VECTOR_BYTES // stored, n_features & -n_features)
+    lanes = max(_SECTOR_BYTES // (vector * stored), padded * itemsize // _LANE_BYTES)
+    lanes = min(lanes, padded // vector, 32 * _MAX_WARPS)
+    lane_bytes = padded * itemsize // lanes
+    num_warps = max(_MIN_WARPS, lanes // 32)
+    resident_warps = _RESIDENT_WARPS[dtype] * min(_LANE_BYTES, lane_bytes) // lane_bytes
+    return BlockShape(
+        chunks=padded // (lanes * vector),
+        rows=32 * num_warps // lanes * max(1, min(_LANE_BYTES // lane_bytes, _MAX_LANE_ROWS)),
+        chunk_columns=lanes * vector,
+        num_warps=num_warps,
+        resident_programs=max(1, resident_warps // num_warps),
+    )
+
+
+@functools.cache
+def reduction_shape(n_coefficients: int, dtype: DType) -> tuple[int, int]:
+    """Tile of `reduce_partials`, partials by columns: 16 KiB, in whole lines of 128 bytes."""
+    columns = min(_power_of_two_from(n_coefficients), 128 // _ITEMSIZE[dtype])
+    return (1 << 14) // (_ITEMSIZE[dtype] * columns), columns
+
+
+class GramShape(NamedTuple):
+    """Tile of X in `gram_partials`, rows by columns: powers of two, 16 at least."""
+
+    rows: int
+    columns: int
+    num_warps: int
+    resident_programs: int
+    """Programs that a multiprocessor holds at once."""
+
+    def launch_options(self, n_features: int) -> dict[str, Any]:
+        """What every launch on such tiles passes by name."""
+        return {
+            "N_FEATURES": n_features,
+            "BLOCK_N": self.rows,
+            "BLOCK_D": self.columns,
+            "num_warps": self.num_warps,
+            "maxnreg": max_registers(self.num_warps, self.resident_programs),
+            "enable_fp_fusion": True,
+        }
+
+
+@functools.cache
+def gram_shape(n_features: int) -> GramShape:
+    """The tile for the Hessian of `n_features` columns."""
+    columns = max(16, min(_GRAM_COLUMNS, _power_of_two_from(n_features)))
+    return GramShape(
+        rows=_GRAM_ENTRIES // columns, columns=columns, num_warps=_GRAM_WARPS, resident_programs=2
+    )
+
+
+class BatchShape(NamedTuple):
+    """Tile of `batch_partials`: rows and columns of X, and models; powers of two, 16 at least."""
+
+    rows: int
+    models: int
+    columns: int
+    num_warps: int
+
+    def launch_options(self, n_features: int) -> dict[str, Any]:
+        """What every launch on such tiles passes by name."""
+        return {
+            "N_FEATURES": n_features,
+            "BLOCK_N": self.rows,
+            "BLOCK_M": self.models,
+            "BLOCK_D": self.columns,
+            "num_warps": self.num_warps,
+            "maxnreg": 255,  # or else the assembler aims at fewer, and spills for it
+            "enable_fp_fusion": True,
+        }
+
+
+def max_batch_features(dtype: DType) -> int:
+    """The widest X that `batch_partials` takes."""
+    return _BATCH_MAX_ROW_BYTES[dtype] // _ITEMSIZE[dtype]
+
+
+@functools.cache
+def batch_shape(n_features: int, dtype: DType) -> BatchShape:
+    """The tile for batches of models with `n_features`, at most `max_batch_features(dtype)`."""
+    columns = max(16, _power_of_two_from(n_features))
+    rows = _BATCH_TILE_BYTES // (columns * _ITEMSIZE[dtype])
+    return BatchShape(
+        rows=max(16, min(rows, _BATCH_MAX_ROWS[dtype])),
+        models=_BATCH_MODELS,
+        columns=columns,
+        num_warps=_BATCH_WARPS,
+    )
+
+
+def max_coefficients(dtype: DType) -> int:
+    """The most entries of w or W: the sums of one program have to be within the memory limit."""
+    return _MAX_PARTIALS_BYTES // _ITEMSIZE[dtype]
+
+
+def max_programs(
+    device: str, coefficient_shape: tuple[int, ...], dtype: DType, stored_bytes: int | None = None
+) -> int:
+    """How many programs fill the device, or have their sums within the memory limit."""
+    if torch.device(device).type == "cpu":
+        resident = _INTERPRETED_PROGRAMS
+    else:
+        properties = torch.cuda.get_device_properties(device)
+        block = block_shape(coefficient_shape[-1], dtype, stored_bytes)
+        resident = int(properties.multi_processor_count) * block.resident_programs
+    return min(resident, max_coefficients(dtype) // math.prod(coefficient_shape))
+
+
+@functools.cache
+def device_code(module: str = "triton") -> ModuleType:
+    """Triton is optional, so that its import waits until the kernel is asked for."""
+    return importlib.import_module(f"logreg_kernels.fused_cuda.{module}")
+
+
+def reduce_partials(
+    partials: torch.Tensor,
+    w: torch.Tensor | None,
+    penalty: torch.Tensor,
+    value: torch.Tensor | None,
+    grad: torch.Tensor,
+    n_rows: int,
+    n_programs: int,
+    dtype: DType,
+) -> None:
+    """Launch the device's `reduce_partials`: value, unless it is None, and grad are written.
+
+    Args:
+        value: 0-d, or (k,) for k models; grad is then (k, d).
+    """
+    n_models = 1 if value is None or value.ndim == 0 else value.shape[0]
+    n_coefficients = grad.numel() // n_models
+    block_p, block_k = reduction_shape(n_coefficients, dtype)
+    n_column_blocks = (n_coefficients - 1) // block_k + 1
+    device_code().reduce_partials[(n_column_blocks + (value is not None), n_models)](
+        partials,
+        w,
+        penalty,
+        value,
+        grad,
+        n_rows,
+        n_programs,
+        N_COEFFICIENTS=n_coefficients,
+        BLOCK_P=block_p,
+        BLOCK_K=block_k,
+        BATCH=value is not None and value.ndim == 1,
+        enable_fp_fusion=True,
+    )
+
+
+@contextlib.contextmanager
+def launching(X: torch.Tensor) -> Iterator[None]:
+    """Launch on the device of `X`, as Triton does not by itself.
+
+    The interpreter computes in NumPy, which warns of overflow where a GPU does not.
+    """
+    with torch.cuda.device_of(X), np.errstate(all="ignore"):
+        yield
+
+
+def aligned(w: torch.Tensor) -> torch.Tensor:
+    """`w`, copied if it is a view at an odd offset, from which there are no wide loads."""
+    return w.clone() if w.data_ptr() % _VECTOR_BYTES else w
+
+
+def _power_of_two_from(n: int) -> int:
+    return 1 << (n - 1).bit_length()

@@ -1,0 +1,1 @@
+"""`jax`: what a JAX user writes, compiled by XLA."""

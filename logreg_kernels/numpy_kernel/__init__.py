@@ -1,0 +1,1 @@
+"""`numpy`: the reference, every formula in its numerically exact form."""

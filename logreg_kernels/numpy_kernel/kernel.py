@@ -1,0 +1,31 @@
+"""`numpy`: the reference. Plain NumPy, every formula in its numerically exact form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from logreg_kernels.contract import CSRMatrix, DType, FloatMatrix, Labels, coefficient_shape
+from logreg_kernels.numpy_kernel.binary import NumpyBinary
+from logreg_kernels.numpy_kernel.softmax import NumpySoftmax
+
+
+@dataclass(frozen=True)
+class NumpyKernel:
+    """The reference kernel; every other one is judged by it. CSR by SciPy's products."""
+
+    name: str = "numpy"
+    takes_csr: bool = True
+
+    def unavailable(self, device: str = "cpu") -> str | None:
+        """NumPy is always there, on the CPU."""
+        return None if device == "cpu" else f"NumPy computes on the CPU only, not on {device!r}"
+
+    def bind(
+        self, X: FloatMatrix | CSRMatrix, y: Labels, *, l2: float, device: str, dtype: DType
+    ) -> NumpyBinary | NumpySoftmax:
+        """Keep the data where it is."""
+        shape = coefficient_shape(y, X.shape[1])
+        if len(shape) > 1:
+            return NumpySoftmax(X=X, y=y, l2=l2, dtype=dtype, coefficient_shape=shape)
+        sign = (2 * y - 1).astype(dtype)
+        return NumpyBinary(X=X, sign=sign, l2=l2, dtype=dtype, coefficient_shape=shape)
