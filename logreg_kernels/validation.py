@@ -7,10 +7,9 @@ from typing import Any, SupportsFloat
 import numpy as np
 from numpy.typing import NDArray
 
-from logreg_kernels.contract import Array, CSRMatrix, DType, FloatMatrix, Labels
+from logreg_kernels.contract import DTYPES, Array, CSRMatrix, DType, FloatMatrix, Labels
 from logreg_kernels.validation_sparse import check_csr, is_sparse
 
-DTYPES: tuple[DType, ...] = ("float32", "float64")
 _REAL_KINDS = "fiub"  # NumPy's letters for floats, integers with and without sign, booleans
 
 
@@ -134,15 +133,11 @@ def check_coefficients(w: Array, shape: tuple[int, ...], name: str = "w") -> Non
 
 
 def check_models(W: Array, coefficient_shape: tuple[int, ...]) -> None:
-    """Raise ValueError unless `W` is (k, d) with k >= 1. Looks at the shapes only."""
-    if len(coefficient_shape) > 1:
-        raise ValueError(
-            f"value_and_grad_batch takes two classes; this objective has {coefficient_shape[0]}: "
-            "call value_and_grad for each model"
-        )
-    (n_features,) = coefficient_shape
-    if W.ndim != 2 or W.shape[0] < 1 or W.shape[1] != n_features:
-        raise ValueError(f"W must have shape (k, {n_features}), k >= 1; got {tuple(W.shape)}")
+    """Raise ValueError unless `W` holds k >= 1 models. Looks at the shape only."""
+    shape = tuple(W.shape)
+    if shape[1:] != coefficient_shape or shape[0] < 1:
+        wanted = ", ".join(map(str, coefficient_shape))
+        raise ValueError(f"W must have shape (k, {wanted}), k >= 1; got {shape}")
 
 
 def check_rows(rows: Array) -> None:

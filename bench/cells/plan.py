@@ -28,7 +28,7 @@ from bench.problems import Problem, load_problem
 from bench.records import SCHEMA_VERSION, digest
 from logreg_kernels import KERNELS
 from logreg_kernels.registry import why_not_sparse
-from logreg_kernels.validation import DTYPES, check_dtype
+from logreg_kernels.validation import check_dtype
 
 
 @dataclass(frozen=True)
@@ -162,14 +162,14 @@ def devices_here() -> tuple[str, ...]:
 def why_not_timed(kernel: str, device: str) -> str | None:
     """None if the kernel can be timed on the device, else the reason in words."""
     reason = KERNELS[kernel].unavailable(device)
-    if reason is None and getattr(KERNELS[kernel], "interpreted", False):
+    if reason is None and KERNELS[kernel].interpreted:
         return "runs in Triton's interpreter, whose times mean nothing: unset TRITON_INTERPRET"
     return reason
 
 
 def dtype_refused(kernel: str, dtype: str) -> str | None:
     """None if the kernel computes in that dtype, else the reason in words."""
-    dtypes: tuple[str, ...] = getattr(KERNELS[kernel], "dtypes", DTYPES)
+    dtypes = KERNELS[kernel].dtypes
     return None if dtype in dtypes else f"computes in {', '.join(dtypes)} only, not in {dtype}"
 
 
@@ -190,8 +190,7 @@ def check_kernel(kernel: str, device: str) -> None:
 def _kernel_code(name: str) -> tuple[str | None, ...]:
     """The kernel's source, and the version of its `library` where it has an optional one."""
     kernel = KERNELS[name]
-    library = getattr(kernel, "library", None)
-    return (source_digest(type(kernel)), *((version(library),) if library else ()))
+    return (source_digest(type(kernel)), *((version(kernel.library),) if kernel.library else ()))
 
 
 @lru_cache(maxsize=64)

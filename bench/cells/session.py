@@ -71,7 +71,7 @@ class Session:
         except (KernelMismatch, ValueError, RuntimeError, MemoryError) as error:
             return self._record(cell, "failed", one_line(error))
         needs = getattr(cell.optimizer, "needs", ())
-        lacking = [name for name in needs if not hasattr(bound.objective, name)]
+        lacking = [name for name in needs if name not in bound.objective.offers]
         if lacking:
             reason = f"kernel {cell.kernel} has no {lacking[0]}, which {cell.optimizer_name} needs"
             return self._record(cell, "unavailable", reason)

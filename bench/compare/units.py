@@ -174,7 +174,9 @@ def optimizer_runs(objective: Any, optimizer: Any) -> Callable[[float], Timed]:
     from bench.measure.cell import run_optimizer
     from bench.measure.recorder import Budget
 
-    lacking = [name for name in getattr(optimizer, "needs", ()) if not hasattr(objective, name)]
+    # In an older tree an objective does not say what it offers: it has the method, or not.
+    offered = getattr(objective, "offers", dir(objective))
+    lacking = [name for name in getattr(optimizer, "needs", ()) if name not in offered]
     if lacking:
         raise NotTimed("unavailable", f"the kernel has no {lacking[0]}, which it needs")
 

@@ -165,8 +165,7 @@ def count_cuda() -> dict[str, dict[str, int]]:
     for name, kernel in KERNELS.items():
         if kernel.unavailable("cuda") is not None:
             continue
-        dtypes = getattr(kernel, "dtypes", ("float64",))
-        dtype = "float64" if "float64" in dtypes else dtypes[0]
+        dtype = "float64" if "float64" in kernel.dtypes else kernel.dtypes[0]
         for n_classes, spec in _PROBLEM.items():
             problem = load_problem(spec)
             objective = bind(name, problem.X, problem.y, problem.l2, "cuda", dtype)

@@ -79,7 +79,7 @@ def _reads(kernel: str, X: Any, n_classes: int) -> dict[str, float]:
     return {
         name: round(reads_of_call(objective, call) / _entries(about), 4)
         for name, (call, about) in calls.items()
-        if hasattr(objective, name.partition("(")[0])
+        if name.partition("(")[0] in objective.offers
     }
 
 

@@ -88,12 +88,12 @@ class CountingObjective:
     def hvp(self, w: Any, v: Any) -> Any:
         """The objective's own, counted as one call over all rows."""
         self._count_all_rows()
-        return self._objective.hvp(w, v)  # type: ignore[attr-defined]
+        return self._objective.hvp(w, v)
 
     def hessian(self, w: Any) -> Any:
         """The objective's own, counted as one call over all rows."""
         self._count_all_rows()
-        return self._objective.hessian(w)  # type: ignore[attr-defined]
+        return self._objective.hessian(w)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._objective, name)

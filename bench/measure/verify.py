@@ -89,7 +89,7 @@ def verify(
     Raises:
         KernelMismatch: they differ by more.
     """
-    stored = float(getattr(objective, "storage_roundoff", 0.0))
+    stored = objective.storage_roundoff
     if against is None or stored:
         against = expectations(problem, objective.dtype, stored)
     for point in against:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -20,7 +20,7 @@ from torch.nn.functional import binary_cross_entropy
 from bench.optimizers import OnStep, Shuffler, Stop
 from bench.problems import Problem
 from logreg_kernels import Objective
-from logreg_kernels.contract import BindTimes, DType
+from logreg_kernels.contract import DType
 from logreg_kernels.validation import check_coefficients
 
 Model: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -77,8 +77,8 @@ def of_module(module: nn.Module) -> Model:
     return probabilities
 
 
-@dataclass(frozen=True)
-class SigmoidBCE:
+@dataclass(frozen=True, kw_only=True)
+class SigmoidBCE(Objective):
     """The notebook's objective: probabilities first, then torch's BCELoss of them; no penalty.
 
         f(w) = -1/n sum_i [y_i log p_i + (1 - y_i) log(1 - p_i)],   p = model(w, X)
@@ -89,33 +89,14 @@ class SigmoidBCE:
     kernel, and why a run that overshoots (momentum) takes another path on it.
 
     Args:
-        X: design matrix, shape (n, d).  y: labels 0 and 1, shape (n,), of X's dtype.
+        y: labels 0 and 1, shape (n,), of X's dtype.
         model: gives the probabilities; by default from a bare parameter.
     """
 
-    X: torch.Tensor
     y: torch.Tensor
-    dtype: DType
     model: Model = bare_parameter
     kernel: str = "sigmoid + BCELoss"
-    device: str = "cpu"
     l2: float = 0.0
-    bind_times: BindTimes = field(default_factory=BindTimes)
-
-    @property
-    def n_samples(self) -> int:
-        """Rows of X."""
-        return int(self.X.shape[0])
-
-    @property
-    def n_features(self) -> int:
-        """Columns of X."""
-        return int(self.X.shape[1])
-
-    @property
-    def coefficient_shape(self) -> tuple[int, ...]:
-        """(d,)."""
-        return (self.n_features,)
 
     def value_and_grad(self, w: Any, rows: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
         """f(w) and its gradient; see `Objective.value_and_grad`."""
@@ -139,9 +120,6 @@ class SigmoidBCE:
         """The indices as a tensor."""
         return torch.as_tensor(rows)
 
-    def synchronize(self) -> None:
-        """A CPU has nothing to wait for."""
-
 
 def bind_sigmoid_bce(
     problem: Problem, model: Model = bare_parameter, dtype: DType = "float32"
@@ -158,7 +136,8 @@ def bind_sigmoid_bce(
     as_dtype = torch.float64 if dtype == "float64" else torch.float32
     # Copies, aligned as torch aligns them: the last bits of a sum depend on that, too.
     X, y = torch.tensor(problem.X, dtype=as_dtype), torch.tensor(problem.y, dtype=as_dtype)
-    return SigmoidBCE(X=X, y=y, dtype=dtype, model=model)
+    shape = problem.coefficient_shape
+    return SigmoidBCE(X=X, y=y, dtype=dtype, coefficient_shape=shape, model=model)
 
 
 class DataLoaderOrder:

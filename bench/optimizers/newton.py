@@ -47,7 +47,7 @@ class Newton:
         value, grad = objective.value_and_grad(w)
         while True:
             g = _on_host(grad).ravel()
-            H = _on_host(objective.hessian(w))  # type: ignore[attr-defined]  # see `needs`
+            H = _on_host(objective.hessian(w))
             step = newton_step(H, g, unit)
             decrement = float(g @ step)
             step = step.reshape(objective.coefficient_shape)

@@ -108,10 +108,10 @@ class _HostOracle:
 
     def hvp(self, x: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
         w, v = self.coefficients(x), self.coefficients(v)
-        return _on_host(self.objective.hvp(w, v))  # type: ignore[attr-defined]  # see `needs`
+        return _on_host(self.objective.hvp(w, v))
 
     def hessian(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        H = self.objective.hessian(self.coefficients(x))  # type: ignore[attr-defined]
+        H = self.objective.hessian(self.coefficients(x))
         return _on_host(H).reshape(len(x), len(x))
 
 

@@ -67,7 +67,7 @@ def measure_case(spec: CaseSpec, rounds: int, only: Sequence[str] = ()) -> Case:
             continue
         bound[kernel] = objective
         calls[kernel] = _call(objective, spec)
-        traffic[kernel] = getattr(objective, "traffic_bytes", None)
+        traffic[kernel] = objective.traffic_bytes
     arrays = _parts(X) if spec.device == "cpu" else [place.X for place in _torch(bound)]
     if arrays:
         calls = {READ: reader(arrays[:3]), **calls}
@@ -131,7 +131,7 @@ def _parts(X: Any) -> list[Any]:
 
 
 def _torch(bound: dict[str, Any]) -> list[Any]:
-    return [o for o in bound.values() if isinstance(getattr(o, "X", None), torch.Tensor)]
+    return [o for o in bound.values() if isinstance(o.X, torch.Tensor)]
 
 
 def _scipy_products(X: csr_array) -> Call:

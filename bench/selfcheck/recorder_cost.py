@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +108,7 @@ def _recorded(
         start = time.perf_counter()
         recorder.start(w)
         with suppress(BudgetSpent):
-            optimizer.run(counting, w, np.random.default_rng(0), on_step)
+            optimizer.run(cast(Objective, counting), w, np.random.default_rng(0), on_step)
         elapsed = time.perf_counter() - start
     trace = recorder.finish("budget")
     return int(trace.step[-1]), len(trace.step), elapsed, watch.inside_s

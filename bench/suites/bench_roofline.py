@@ -35,7 +35,7 @@ def test_roofline(
     if reason:
         pytest.skip(f"{kernel} on {device}: {reason}")
     objective = session.bound(load_problem(problem), kernel, device, DTYPE).objective
-    traffic = getattr(objective, "traffic_bytes", None)
+    traffic = objective.traffic_bytes
     call = value_and_grad_call(objective)
 
     def ended() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from logreg_kernels.contract import (
     CSRMatrix,
     DType,
     FloatMatrix,
+    Kernel,
     Labels,
     coefficient_shape,
 )
@@ -24,14 +25,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class FusedCpu:
+class FusedCpu(Kernel):
     """NLL and gradient in one pass over X, on as many threads as torch has.
 
     The code is compiled for this machine's vectors once, and kept on disk.
     """
 
+    takes_csr: ClassVar[bool] = True
+
     name: str = "fused-cpu"
-    takes_csr: bool = True
 
     def unavailable(self, device: str = "cpu") -> str | None:
         """None on the CPU, where Numba is installed."""

@@ -12,7 +12,6 @@ from logreg_kernels.contract import Array, FloatMatrix
 from logreg_kernels.fused_cpu import csr_passes, many_passes
 from logreg_kernels.fused_cpu.blocks import as_columns, padded
 from logreg_kernels.fused_cpu.data import FusedCpuData, copied_rows, operand_of
-from logreg_kernels.validation import check_models
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +50,6 @@ class FusedCpuSoftmax(FusedCpuData):
         value = sum(nll) / (count or self.n_samples) + self.penalty(W[None].astype(np.float64))[0]
         grad = grad[:, :c].T / (count or self.n_samples) + self.l2 * W
         return W.dtype.type(value), grad.astype(self.dtype, order="C")
-
-    def value_and_grad_batch(self, W: Array) -> tuple[FloatMatrix, FloatMatrix]:
-        """Refused: batches are for two classes."""
-        check_models(np.asarray(W), self.coefficient_shape)
-        raise AssertionError("check_models refuses more than two classes")
 
     def hvp(self, w: Array, v: Array) -> FloatMatrix:
         """H(W) V, shape (c, d); X is read once."""

@@ -1,8 +1,8 @@
 """Ahead-of-time builds of `fused-cuda`: registers, spills, load widths, PTX; without a GPU.
 
-python -m logreg_kernels.fused_cuda.kernel.build                      a table, at typical shapes
-python -m logreg_kernels.fused_cuda.kernel.build -d 54 -d 300 --json  other widths; with the PTX
-python -m logreg_kernels.fused_cuda.kernel.build -c 10 -d 54          ten classes
+python -m logreg_kernels.fused_cuda.build                      a table, at typical shapes
+python -m logreg_kernels.fused_cuda.build -d 54 -d 300 --json  other widths; with the PTX
+python -m logreg_kernels.fused_cuda.build -c 10 -d 54          ten classes
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from logreg_kernels.contract import DType
+from logreg_kernels.contract import DTYPES, DType
 from logreg_kernels.fused_cuda.launch import (
     BatchShape,
     BlockShape,
@@ -34,19 +34,17 @@ from logreg_kernels.fused_cuda.launch import (
     max_features,
     reduction_shape,
 )
-from logreg_kernels.validation import DTYPES
 
-# Device function -> its module.
-KERNELS = {
-    "nll_and_grad_partials": "triton",
-    "softmax_partials": "softmax_triton",
-    "batch_partials": "batch_triton",
-    "hvp_partials": "hessian_triton",
-    "softmax_hvp_partials": "hessian_triton",
-    "curvatures": "hessian_triton",
-    "gram_partials": "hessian_triton",
-    "reduce_partials": "triton",
-}
+KERNELS = (
+    "nll_and_grad_partials",
+    "softmax_partials",
+    "batch_partials",
+    "hvp_partials",
+    "softmax_hvp_partials",
+    "curvatures",
+    "gram_partials",
+    "reduce_partials",
+)
 WIDTHS = (1, 4, 31, 54, 100, 784, 4096, 8192, 16384)
 WITH_ROWS = ("nll_and_grad_partials", "softmax_partials")
 # (classes, width): softmax_partials is compiled for the width alone, the reduction for both.
@@ -130,7 +128,7 @@ def build(
         raise RuntimeError("Triton's interpreter is on: unset TRITON_INTERPRET to compile")
     options: dict[str, Any] = {"enable_fp_fusion": True}
     constants: dict[str, Any]
-    function = getattr(device_code(KERNELS[kernel]), kernel)
+    function = getattr(device_code(), kernel)
     if kernel == "reduce_partials":
         block_p, block_k = reduction_shape(n_coefficients, dtype)
         constants = {"N_COEFFICIENTS": n_coefficients, "BLOCK_P": block_p, "BLOCK_K": block_k}
@@ -215,7 +213,7 @@ def launched_kernels(n_classes: int, n_features: int, dtype: DType) -> list[str]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the builds as a table or, with --json, as a list of records."""
     parser = argparse.ArgumentParser(
-        prog="python -m logreg_kernels.fused_cuda.kernel.build",
+        prog="python -m logreg_kernels.fused_cuda.build",
         description="Compile fused-cuda ahead of time, without a GPU.",
     )
     parser.add_argument("--dtype", action="append", choices=DTYPES, help="default: both")

@@ -6,15 +6,18 @@ import importlib.util
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 
 from logreg_kernels.contract import (
+    DTYPES,
     BindTimes,
+    CSRMatrix,
     DType,
     FloatMatrix,
+    Kernel,
     Labels,
     coefficient_shape,
 )
@@ -25,13 +28,13 @@ from logreg_kernels.fused_cuda.launch import (
     max_features,
     max_programs,
 )
+from logreg_kernels.fused_cuda.objective import FusedCudaObjective
 from logreg_kernels.fused_cuda.softmax import FusedCudaSoftmax
 from logreg_kernels.torch_kernels.devices import TORCH_DTYPES, device_unavailable, place
-from logreg_kernels.validation import DTYPES
 
 
 @dataclass(frozen=True)
-class FusedCuda:
+class FusedCuda(Kernel):
     """NLL and gradient in one pass over X, on a CUDA device, without atomics.
 
     Under TRITON_INTERPRET=1 it also runs on "cpu", through Triton's interpreter: the same
@@ -39,11 +42,10 @@ class FusedCuda:
     """
 
     name: str = "fused-cuda"
-    takes_csr: bool = False
     storage: Literal["bfloat16"] | None = None
     """Type that X is rounded to: half the bytes. The arithmetic stays in float32.
 
-    Rounding X to 8 significant bits moves each entry by at most 2^-8 of it; value, gradient and
+    Rounding X to 8 significant bits moves each entry by at most 2^-8 of it. Value, gradient and
     Hessian are those of the rounded X, up to rounding in float32.
     """
 
@@ -73,8 +75,8 @@ class FusedCuda:
         )
 
     def bind(
-        self, X: FloatMatrix, y: Labels, *, l2: float, device: str, dtype: DType
-    ) -> FusedCudaBinary | FusedCudaSoftmax:
+        self, X: FloatMatrix | CSRMatrix, y: Labels, *, l2: float, device: str, dtype: DType
+    ) -> FusedCudaObjective:
         """Transfer the data, and compile for its width all that an optimizer may call.
 
         Raises:
@@ -105,21 +107,9 @@ class FusedCuda:
                     f"X has entries above {torch.finfo(torch.bfloat16).max:.3g}, the range of "
                     "bfloat16: scale X"
                 )
-        data: dict[str, Any] = {
-            "X": X_placed,
-            "penalty": torch.tensor([l2], dtype=TORCH_DTYPES[dtype], device=device),
-            "l2": l2,
-            "device": device,
-            "dtype": dtype,
-            "coefficient_shape": shape,
-            "kernel": self.name,
-            "max_programs": max_programs(device, shape, dtype, X_placed.element_size()),
-        }
-        objective: FusedCudaBinary | FusedCudaSoftmax
-        if len(shape) == 1:
-            objective = FusedCudaBinary(sign=place((2 * y - 1).astype(np.int8), device), **data)
-        else:
-            objective = FusedCudaSoftmax(label=place(y.astype(np.int32), device), **data)
+        labels = (2 * y - 1).astype(np.int8) if len(shape) == 1 else y.astype(np.int32)
+        data = X_placed, place(labels, device)
+        objective = replace(objective_of(*data, l2, dtype, shape, self.name), device=device)
         objective.synchronize()
         transferred = time.perf_counter()
         if not self.interpreted:
@@ -128,18 +118,43 @@ class FusedCuda:
         return replace(objective, bind_times=times)
 
 
+def objective_of(
+    X: torch.Tensor,
+    labels: torch.Tensor,
+    l2: float,
+    dtype: DType,
+    coefficient_shape: tuple[int, ...],
+    kernel: str = "fused-cuda",
+) -> FusedCudaObjective:
+    """The objective of data that lies on its device; labels as `FusedCudaObjective` takes them."""
+    kind = FusedCudaBinary if len(coefficient_shape) == 1 else FusedCudaSoftmax
+    device = str(X.device)
+    return kind(
+        X=X,
+        labels=labels,
+        # Filled on the device: a copy from the host would not go into a CUDA graph.
+        penalty=torch.full((1,), l2, dtype=TORCH_DTYPES[dtype], device=device),
+        l2=l2,
+        device=device,
+        dtype=dtype,
+        coefficient_shape=coefficient_shape,
+        kernel=kernel,
+        max_programs=max_programs(device, coefficient_shape, dtype, X.element_size()),
+    )
+
+
 # A Hessian above it is compiled for when it is first asked for: here it would take the memory.
 _MAX_HESSIAN_BYTES = 1 << 26
 
 
-def compile_for(objective: FusedCudaBinary | FusedCudaSoftmax) -> None:
+def compile_for(objective: FusedCudaObjective) -> None:
     """Launch every variant on one row of X: Triton compiles at the first launch."""
     w = objective.as_coefficients(np.zeros(objective.coefficient_shape))
     first_row = replace(objective, X=objective.X[:1])
     first_row.value_and_grad(w)
     first_row.value_and_grad(w, rows=objective.as_rows(np.zeros(1, dtype=np.intp)))
     first_row.hvp(w, w)
-    if isinstance(first_row, FusedCudaBinary):
+    if w.ndim == 1:
         first_row.value_and_grad_batch(torch.stack([w, w]))
         if w.numel() ** 2 * w.element_size() <= _MAX_HESSIAN_BYTES:
             first_row.hessian(w)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 import math
 from collections.abc import Iterator
 from types import ModuleType
@@ -43,6 +42,7 @@ _INTERPRETED_PROGRAMS = 4
 _GRAM_COLUMNS = 64
 _GRAM_ENTRIES = 1 << 11  # of X: 8 a lane, that is two loads at least
 _GRAM_WARPS = 8
+_GRAM_RESIDENT_PROGRAMS = 2
 
 # Models that one reading of X serves: what a dot product of blocks takes at least. X's tile is
 # two operands and lies in shared memory, beside 16 rows of sums. The limits are those of the
@@ -131,9 +131,6 @@ class GramShape(NamedTuple):
 
     rows: int
     columns: int
-    num_warps: int
-    resident_programs: int
-    """Programs that a multiprocessor holds at once."""
 
     def launch_options(self, n_features: int) -> dict[str, Any]:
         """What every launch on such tiles passes by name."""
@@ -141,8 +138,8 @@ class GramShape(NamedTuple):
             "N_FEATURES": n_features,
             "BLOCK_N": self.rows,
             "BLOCK_D": self.columns,
-            "num_warps": self.num_warps,
-            "maxnreg": max_registers(self.num_warps, self.resident_programs),
+            "num_warps": _GRAM_WARPS,
+            "maxnreg": max_registers(_GRAM_WARPS, _GRAM_RESIDENT_PROGRAMS),
             "enable_fp_fusion": True,
         }
 
@@ -151,9 +148,7 @@ class GramShape(NamedTuple):
 def gram_shape(n_features: int) -> GramShape:
     """The tile for the Hessian of `n_features` columns."""
     columns = max(16, min(_GRAM_COLUMNS, _power_of_two_from(n_features)))
-    return GramShape(
-        rows=_GRAM_ENTRIES // columns, columns=columns, num_warps=_GRAM_WARPS, resident_programs=2
-    )
+    return GramShape(rows=_GRAM_ENTRIES // columns, columns=columns)
 
 
 class BatchShape(NamedTuple):
@@ -214,9 +209,11 @@ def max_programs(
 
 
 @functools.cache
-def device_code(module: str = "triton") -> ModuleType:
-    """Triton is optional, so that its import waits until the kernel is asked for."""
-    return importlib.import_module(f"logreg_kernels.fused_cuda.{module}")
+def device_code() -> ModuleType:
+    """The Triton kernels. Triton is optional: its import waits until they are asked for."""
+    from logreg_kernels.fused_cuda import device
+
+    return device
 
 
 def reduce_partials(

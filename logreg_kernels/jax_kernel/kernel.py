@@ -18,7 +18,9 @@ from logreg_kernels.contract import (
     BindTimes,
     DType,
     FloatMatrix,
+    Kernel,
     Labels,
+    Objective,
     coefficient_shape,
 )
 from logreg_kernels.jax_kernel.functions import functions_for
@@ -29,7 +31,7 @@ _CUDA_PLUGINS = ("jax_cuda13_plugin", "jax_cuda12_plugin")
 
 
 @dataclass(frozen=True)
-class JaxKernel:
+class JaxKernel(Kernel):
     """The loss of the logits in jax.numpy, its value and gradient compiled as one by XLA.
 
     JAX is an optional extra, and is loaded by `bind`. On a CPU, XLA takes all cores that the
@@ -37,11 +39,9 @@ class JaxKernel:
     sets aside most of the memory, unless XLA_PYTHON_CLIENT_PREALLOCATE=false.
     """
 
-    library: ClassVar[str] = "jax"
-    """The distribution that its results depend on, which need not be installed."""
+    library: ClassVar[str | None] = "jax"
 
     name: str = "jax"
-    takes_csr: bool = False
 
     def unavailable(self, device: str = "cpu") -> str | None:
         """None where torch finds the device and JAX is installed for it; loads nothing."""
@@ -93,7 +93,7 @@ class JaxKernel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JaxObjective:
+class JaxObjective(Objective):
     """f and its gradient by JAX's reverse-mode differentiation, compiled for one shape of X.
 
     XLA compiles for shapes, so that `bind` can compile only what runs on all rows. A mini-batch
@@ -115,19 +115,12 @@ class JaxObjective:
     label).
     """
 
-    X: Any
     labels: Any
     """s = 2 y - 1 of X's type for two classes, y as int32 for more; shape (n,)."""
     penalty: Any
     """l2, 0-d."""
     place: Any
     functions: dict[str, Any]
-    l2: float
-    device: str
-    dtype: DType
-    coefficient_shape: tuple[int, ...]
-    kernel: str
-    bind_times: BindTimes = field(default_factory=BindTimes)
     outstanding: list[Any] = field(default_factory=list)
     """What was asked for last: a device does its work in the order that it was asked for."""
 
@@ -135,16 +128,6 @@ class JaxObjective:
     def data(self) -> tuple[Any, Any, Any]:
         """What the functions take after the coefficients."""
         return self.X, self.labels, self.penalty
-
-    @property
-    def n_samples(self) -> int:
-        """Rows of X."""
-        return int(self.X.shape[0])
-
-    @property
-    def n_features(self) -> int:
-        """Columns of X."""
-        return int(self.X.shape[1])
 
     @property
     def traffic_bytes(self) -> int:
@@ -162,6 +145,8 @@ class JaxObjective:
 
     def value_and_grad_batch(self, W: Array) -> tuple[Array, Array]:
         """k models in one forward and one backward pass over X."""
+        if len(self.coefficient_shape) > 1:
+            return super().value_and_grad_batch(W)
         W = self.as_coefficients(W)
         check_models(W, self.coefficient_shape)
         values, grads = self._done("value_and_grad_batch", W, *self.data)

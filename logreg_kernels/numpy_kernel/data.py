@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from logreg_kernels.contract import Array, BindTimes, CSRMatrix, DType, FloatMatrix
+from logreg_kernels.contract import Array, CSRMatrix, FloatMatrix, Objective
 from logreg_kernels.validation import check_coefficients
 
 # Rows of X times models of W in one block of a batched evaluation: 2 MiB of float64 logits,
@@ -17,26 +16,11 @@ _BLOCK_LOGITS = 1 << 18
 
 
 @dataclass(frozen=True, kw_only=True)
-class NumpyData:
-    """X in memory, and how coefficients and rows get to it."""
+class NumpyData(Objective):
+    """X in memory, and how coefficients get to it."""
 
     X: FloatMatrix | CSRMatrix
-    l2: float
-    dtype: DType
-    coefficient_shape: tuple[int, ...]
     kernel: str = "numpy"
-    device: str = "cpu"
-    bind_times: BindTimes = field(default_factory=BindTimes)
-
-    @property
-    def n_samples(self) -> int:
-        """Rows of X."""
-        return int(self.X.shape[0])
-
-    @property
-    def n_features(self) -> int:
-        """Columns of X."""
-        return int(self.X.shape[1])
 
     @property
     def x_bytes(self) -> int:
@@ -48,13 +32,6 @@ class NumpyData:
     def as_coefficients(self, w: Array) -> FloatMatrix:
         """A copy of `w` in this objective's dtype."""
         return np.asarray(w, dtype=self.dtype).copy()
-
-    def as_rows(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-        """The indices as they are."""
-        return np.asarray(rows)
-
-    def synchronize(self) -> None:
-        """NumPy returns only when it is done."""
 
     def checked(self, w: Array, name: str = "w") -> FloatMatrix:
         """`w` in this objective's dtype, refused if it has another shape."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from logreg_kernels.contract import CSRMatrix, DType, FloatMatrix, Labels, coefficient_shape
+from logreg_kernels.contract import CSRMatrix, DType, FloatMatrix, Kernel, Labels, coefficient_shape
 from logreg_kernels.numpy_kernel.binary import NumpyBinary
 from logreg_kernels.numpy_kernel.softmax import NumpySoftmax
 
 
 @dataclass(frozen=True)
-class NumpyKernel:
+class NumpyKernel(Kernel):
     """The reference kernel; every other one is judged by it. CSR by SciPy's products."""
 
+    takes_csr: ClassVar[bool] = True
+
     name: str = "numpy"
-    takes_csr: bool = True
 
     def unavailable(self, device: str = "cpu") -> str | None:
         """NumPy is always there, on the CPU."""

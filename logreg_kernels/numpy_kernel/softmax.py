@@ -58,8 +58,7 @@ class NumpySoftmax(NumpyData):
     def value_batch(self, W: Array) -> FloatMatrix:
         """f at each of k models W (k, c, d): shape (k,); sums are pairwise."""
         W = np.asarray(W, dtype=self.dtype)
-        if W.ndim != 3 or W.shape[1:] != self.coefficient_shape:
-            raise ValueError(f"W must have shape (k, {self.coefficient_shape}); got {W.shape}")
+        check_models(W, self.coefficient_shape)
         blocks = self.row_blocks(self.coefficient_shape[0])
         sums = np.empty((len(W), len(blocks)), dtype=self.dtype)
         for block, rows in enumerate(blocks):
@@ -68,11 +67,6 @@ class NumpySoftmax(NumpyData):
                 sums[k, block] = _nll_and_probabilities(self.X[rows] @ model.T, y)[0].sum()
         values: FloatMatrix = sums.sum(axis=1) / self.n_samples
         return values + self.penalty(W)
-
-    def value_and_grad_batch(self, W: Array) -> tuple[FloatMatrix, FloatMatrix]:
-        """Refused: batches are for two classes."""
-        check_models(np.asarray(W), self.coefficient_shape)
-        raise AssertionError("check_models refuses more than two classes")
 
     def hvp(self, w: Array, v: Array) -> FloatMatrix:
         """H(W) V = 1/n S^T X + l2 V,  S_i = p_i * (u_i - p_i.u_i),  u_i = V x_i; shape (c, d).

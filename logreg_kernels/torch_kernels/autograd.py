@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from scipy.sparse import issparse
@@ -15,6 +16,7 @@ from logreg_kernels.contract import (
     CSRMatrix,
     DType,
     FloatMatrix,
+    Kernel,
     Labels,
     coefficient_shape,
 )
@@ -32,14 +34,15 @@ from logreg_kernels.validation import check_models
 
 
 @dataclass(frozen=True)
-class TorchAutograd:
+class TorchAutograd(Kernel):
     """torch's own loss of the logits, and `backward()`: the baseline every fused kernel must beat.
 
     BCE-with-logits for two classes, cross-entropy for more. Of CSR a transpose is kept, too.
     """
 
+    takes_csr: ClassVar[bool] = True
+
     name: str = "torch-autograd"
-    takes_csr: bool = True
 
     def unavailable(self, device: str = "cpu") -> str | None:
         """None wherever torch finds the device."""
@@ -107,6 +110,8 @@ class TorchAutogradObjective(TorchData):
 
     def value_and_grad_batch(self, W: Array) -> tuple[torch.Tensor, torch.Tensor]:
         """k models in one forward and one backward pass over X."""
+        if len(self.coefficient_shape) > 1:
+            return super().value_and_grad_batch(W)
         leaf = as_tensor(W, self.device, TORCH_DTYPES[self.dtype]).requires_grad_(True)
         check_models(leaf, self.coefficient_shape)
         with torch.enable_grad():

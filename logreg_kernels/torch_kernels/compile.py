@@ -22,6 +22,7 @@ from logreg_kernels.contract import (
     BindTimes,
     DType,
     FloatMatrix,
+    Kernel,
     Labels,
     coefficient_shape,
 )
@@ -48,11 +49,10 @@ _MOST_VARIANTS = 64
 
 
 @dataclass(frozen=True)
-class TorchCompile:
+class TorchCompile(Kernel):
     """torch's own loss of the logits, value and gradient compiled as one by torch.compile."""
 
     name: str = "torch-compile"
-    takes_csr: bool = False
 
     def unavailable(self, device: str = "cpu") -> str | None:
         """None wherever torch finds the device, and inductor what it compiles with."""

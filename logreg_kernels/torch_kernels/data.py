@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from logreg_kernels.contract import Array, BindTimes, DType
+from logreg_kernels.contract import Array, Objective
 from logreg_kernels.torch_kernels.devices import TORCH_DTYPES, as_indices, as_tensor, synchronize
 from logreg_kernels.validation import check_coefficients
 
 
 @dataclass(frozen=True, kw_only=True)
-class TorchData:
+class TorchData(Objective):
     """X on its device, a tensor or what stands for one, and how coefficients and rows get there."""
-
-    X: Array
-    l2: float
-    device: str
-    dtype: DType
-    coefficient_shape: tuple[int, ...]
-    kernel: str
-    bind_times: BindTimes = field(default_factory=BindTimes)
-
-    @property
-    def n_samples(self) -> int:
-        """Rows of X."""
-        return int(self.X.shape[0])
-
-    @property
-    def n_features(self) -> int:
-        """Columns of X."""
-        return int(self.X.shape[1])
-
-    @property
-    def storage_roundoff(self) -> float:
-        """What X's entries were rounded by at most, relatively, where it isn't stored in dtype."""
-        stored, dtype = torch.finfo(self.X.dtype), torch.finfo(TORCH_DTYPES[self.dtype])
-        return float(stored.eps) / 2 if stored.eps > dtype.eps else 0.0
 
     def as_coefficients(self, w: Array) -> torch.Tensor:
         """A copy of `w` on this objective's device."""

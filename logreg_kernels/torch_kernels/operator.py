@@ -18,10 +18,8 @@ from typing import Any, TypeAlias
 import torch
 
 from logreg_kernels.contract import DType
-from logreg_kernels.fused_cuda.binary import FusedCudaBinary
-from logreg_kernels.fused_cuda.kernel import FusedCuda
-from logreg_kernels.fused_cuda.launch import max_coefficients, max_features, max_programs
-from logreg_kernels.fused_cuda.softmax import FusedCudaSoftmax
+from logreg_kernels.fused_cuda.kernel import FusedCuda, objective_of
+from logreg_kernels.fused_cuda.launch import max_coefficients, max_features
 from logreg_kernels.torch_kernels.formulas import plain_hvp, plain_value_and_grad
 from logreg_kernels.validation import check_label_values
 
@@ -150,7 +148,7 @@ def _value_and_grad(w: torch.Tensor, X: torch.Tensor, labels: torch.Tensor, l2: 
     """f and its gradient, of labels as `prepare_labels` returns them."""
     if not _fused(w, X):
         return plain_value_and_grad(w, X, labels, l2)
-    return _objective(w, X, labels, l2).value_and_grad(w)
+    return objective_of(X, labels, l2, _DTYPES[w.dtype], tuple(w.shape)).value_and_grad(w)
 
 
 @torch.library.custom_op(
@@ -164,7 +162,7 @@ def _hvp(
     """H(w) v."""
     if not _fused(w, X):
         return plain_hvp(w, v, X, l2)
-    return _objective(w, X, labels, l2).hvp(w, v)
+    return objective_of(X, labels, l2, _DTYPES[w.dtype], tuple(w.shape)).hvp(w, v)
 
 
 @_value_and_grad.register_fake
@@ -208,23 +206,3 @@ def _fused(w: torch.Tensor, X: torch.Tensor) -> bool:
 @functools.cache
 def _runs_fused(device: str) -> bool:
     return FusedCuda().unavailable(device) is None
-
-
-def _objective(
-    w: torch.Tensor, X: torch.Tensor, labels: torch.Tensor, l2: float
-) -> FusedCudaBinary | FusedCudaSoftmax:
-    dtype, shape = _DTYPES[w.dtype], tuple(w.shape)
-    data: dict[str, Any] = {
-        "X": X,
-        # Filled on the device: a copy from the host would not go into a CUDA graph.
-        "penalty": X.new_full((1,), l2),
-        "l2": l2,
-        "device": str(X.device),
-        "dtype": dtype,
-        "coefficient_shape": shape,
-        "kernel": "fused-cuda",
-        "max_programs": max_programs(str(X.device), shape, dtype),
-    }
-    if w.ndim == 1:
-        return FusedCudaBinary(sign=labels, **data)
-    return FusedCudaSoftmax(label=labels, **data)

@@ -13,7 +13,7 @@ def has(variant: Variant, method: str) -> bool:
     if variant.unavailable is not None:
         return False
     classes = ([0, 1], [0, 1, 2])
-    return all(hasattr(variant.bind(np.ones((len(y), 1)), y), method) for y in classes)
+    return all(method in variant.bind(np.ones((len(y), 1)), y).offers for y in classes)
 
 
 WITH_HESSIAN = [variant for variant in VARIANTS if has(variant, "hessian")]

@@ -89,7 +89,7 @@ def test_the_number_of_partial_sums_changes_rounding_only(
 @each_fused
 def test_the_reduction_goes_through_several_tiles(variant: Variant) -> None:
     # Launched by itself, with tiles far smaller than those that are shipped.
-    from logreg_kernels.fused_cuda.triton import reduce_partials
+    from logreg_kernels.fused_cuda.device import reduce_partials
 
     n_rows, n_programs, d, block_p, block_k, l2 = 50, 19, 11, 4, 2, 0.1
     rng = np.random.default_rng(0)

@@ -65,18 +65,18 @@ def test_the_number_of_partial_sums_changes_rounding_only(
 def test_x_is_read_once_for_sixteen_models(
     variant: Variant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from logreg_kernels.fused_cuda import batch_triton as fused_cuda_batch_triton
+    from logreg_kernels.fused_cuda import device
 
     grids: list[tuple[int, int]] = []
     monkeypatch.setattr(FusedCudaBinary, "_launch", None)  # none of them goes by itself
-    launched = fused_cuda_batch_triton.batch_partials
+    launched = device.batch_partials
 
     class Watched:
         def __getitem__(self, grid: tuple[int, int]) -> Any:
             grids.append(grid)
             return launched[grid]
 
-    monkeypatch.setattr(fused_cuda_batch_triton, "batch_partials", Watched())
+    monkeypatch.setattr(device, "batch_partials", Watched())
     case = random_case(33, 7, variant.dtype)
     objective = fused(variant, case.X, case.y)
     for k in (2, 16, 17, 33):

@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 
 from logreg_kernels import KERNELS, Objective, bind
-from logreg_kernels.validation import DTYPES
 
 DEVICES = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
 # Built on torch's own loss, since that is what people write: (1 - y) z - logsigmoid(z), and
@@ -85,7 +84,7 @@ VARIANTS = tuple(
     Variant(name, device, dtype)
     for name, kernel in KERNELS.items()
     for device in DEVICES
-    for dtype in getattr(kernel, "dtypes", DTYPES)
+    for dtype in kernel.dtypes
 )
 
 

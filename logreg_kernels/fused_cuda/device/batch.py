@@ -1,7 +1,4 @@
-"""Device code of `fused-cuda` for batches of models: partial sums, X read once for a block of them.
-
-As for one model, every sum has a fixed order and there are no atomics.
-"""
+"""Device code of `fused-cuda` for batches of models: partial sums, X read once for 16 of them."""
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
 
@@ -10,7 +7,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from logreg_kernels.fused_cuda.triton import nll_and_residual
+from logreg_kernels.fused_cuda.device.functions import nll_and_residual
 
 
 # W may be a view at an odd offset: its rows are aligned only where d is.

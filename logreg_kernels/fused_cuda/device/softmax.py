@@ -1,7 +1,4 @@
-"""Device code of `fused-cuda` for more than two classes: partial sums, X read once.
-
-As for two classes, every sum has a fixed order and there are no atomics.
-"""
+"""Device code of `fused-cuda` for more than two classes: partial sums, X read once."""
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
 
@@ -10,30 +7,13 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from logreg_kernels.fused_cuda.triton import (
+from logreg_kernels.fused_cuda.device.functions import (
     block_rows,
     exp_of_negative,
     load_tile,
     log1p_and_reciprocal,
+    logit,
 )
-
-
-@triton.jit
-def logit(
-    tile,
-    W,
-    k,
-    N_FEATURES: tl.constexpr,
-    CHUNKS: tl.constexpr,
-    BLOCK_N: tl.constexpr,
-    BLOCK_K: tl.constexpr,
-):
-    """z_k = x . W_k of each row in the tile, shape (BLOCK_N,)."""
-    chunk = tl.arange(0, CHUNKS) * BLOCK_K
-    flat_column = chunk[:, None] + (tl.arange(0, BLOCK_N * BLOCK_K) % BLOCK_K)[None, :]
-    w_tile = tl.load(W + k * N_FEATURES + flat_column, mask=flat_column < N_FEATURES, other=0)
-    w_tile = tl.reshape(w_tile, (CHUNKS, BLOCK_N, BLOCK_K))
-    return tl.sum(tl.sum(tile * w_tile, axis=0), axis=1)
 
 
 # W may not be at an odd offset: it is read from the L1 cache for every tile, in wide loads.

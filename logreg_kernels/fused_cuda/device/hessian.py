@@ -1,7 +1,4 @@
-"""Device code of `fused-cuda` for second derivatives: products with the Hessian, and its blocks.
-
-As for value and gradient, every sum has a fixed order and there are no atomics.
-"""
+"""Device code of `fused-cuda` for second derivatives: products with the Hessian, and its blocks."""
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
 
@@ -10,16 +7,13 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from logreg_kernels.fused_cuda.softmax_triton import logit
-from logreg_kernels.fused_cuda.triton import exp_of_negative, load_tile
-
-
-@triton.jit
-def curvature(z):
-    """p (1 - p) = e / (1 + e)^2 with e = exp(-|z|): relatively exact where 1 - p rounds to 0."""
-    e = exp_of_negative(-tl.abs(z))
-    reciprocal = 1 / (1 + e)
-    return e * reciprocal * reciprocal
+from logreg_kernels.fused_cuda.device.functions import (
+    block_rows,
+    curvature,
+    exp_of_negative,
+    load_tile,
+    logit,
+)
 
 
 # Neither w nor v may be at an odd offset: they are read from the L1 cache for every tile.
@@ -56,9 +50,7 @@ def hvp_partials(
     sums = tl.zeros((CHUNKS, BLOCK_N, BLOCK_K), dtype)
     start = program * BLOCK_N
     while start < n_rows:
-        row = start + tl.arange(0, BLOCK_N).to(tl.int64)
-        live = row < n_rows
-        row = tl.where(live, row, -1)
+        row, live, _ = block_rows(start, None, n_rows, n_rows, BLOCK_N)
         tile = load_tile(X, row, N_FEATURES, CHUNKS, BLOCK_N, BLOCK_K).to(dtype)
         z = logit(tile, w, 0, N_FEATURES, CHUNKS, BLOCK_N, BLOCK_K)
         u = logit(tile, v, 0, N_FEATURES, CHUNKS, BLOCK_N, BLOCK_K)
@@ -113,9 +105,7 @@ def softmax_hvp_partials(
     n_stored = 0  # columns of the sums: none before the first tile
     start = program * BLOCK_N
     while start < n_rows:
-        row = start + tl.arange(0, BLOCK_N).to(tl.int64)
-        live = row < n_rows
-        row = tl.where(live, row, -1)
+        row, live, _ = block_rows(start, None, n_rows, n_rows, BLOCK_N)
         tile = load_tile(X, row, N_FEATURES, CHUNKS, BLOCK_N, BLOCK_K).to(dtype)
 
         top = tl.full((BLOCK_N,), float("-inf"), dtype)
@@ -179,9 +169,7 @@ def curvatures(
     dtype = w_tile.dtype
     start = tl.program_id(0).to(tl.int64) * BLOCK_N
     while start < n_rows:
-        row = start + tl.arange(0, BLOCK_N).to(tl.int64)
-        live = row < n_rows
-        row = tl.where(live, row, -1)
+        row, live, _ = block_rows(start, None, n_rows, n_rows, BLOCK_N)
         tile = load_tile(X, row, N_FEATURES, CHUNKS, BLOCK_N, BLOCK_K).to(dtype)
         z = tl.sum(tl.sum(tile * w_tile, axis=0), axis=1)
         tl.store(weight + row, curvature(z), mask=live)
