@@ -1,4 +1,4 @@
-"""The kernels by name, and `bind`, the one door to them."""
+"""The kernels by name, and `bind`, which checks data and hands them to a kernel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from logreg_kernels.torch_kernels.compile import TorchCompile
 from logreg_kernels.validation import check_dtype, check_l2, check_labels, check_matrix
 from logreg_kernels.validation_sparse import filled
 
-# A new kernel is one file and one entry here; tests, suites, tables and plots then have it.
+# A new kernel is one file and one entry here. Tests, suites, tables and plots then have it.
 _KERNELS: tuple[Kernel, ...] = (
     NumpyKernel(),
     TorchAutograd(),
@@ -48,14 +48,14 @@ def bind(
 
     Args:
         name: a key of `KERNELS`.
-        X: design matrix, shape (n, d); anything NumPy reads, a torch tensor, or sparse: any
-            format of SciPy, or torch's COO, CSR and CSC. Sparse X is never made dense.
+        X: design matrix, shape (n, d): anything NumPy reads, or a torch tensor. Sparse X may have
+            any format of SciPy, or torch's COO, CSR or CSC. It is never made dense.
         y: labels in {0, 1}, or in {0, ..., c - 1}, shape (n,).
         l2: penalty >= 0.
         device: "cpu", "cuda", "cuda:1", ... in torch's words.
         dtype: "float32" or "float64".
     Returns:
-        An `Objective`. Transfer and compilation have happened when this returns.
+        objective: data are transferred and code is compiled when this returns.
     Raises:
         ValueError: no such kernel, the kernel can't run here or takes no sparse X, or the data
             can't be fitted.
@@ -77,7 +77,7 @@ def bind(
 
 
 def why_not_sparse(name: str, X: FloatMatrix | CSRMatrix, device: str = "cpu") -> str | None:
-    """None if a kernel takes this X; where X is sparse and it doesn't, that, and which ones do."""
+    """None if a kernel takes this X, else the reason and the kernels that take sparse X."""
     if not isinstance(X, csr_array) or KERNELS[name].takes_csr:
         return None
     others = [k.name for k in _KERNELS if k.takes_csr and k.unavailable(device) is None]

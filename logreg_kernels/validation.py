@@ -1,4 +1,4 @@
-"""Bad input is refused here, once for all kernels, in one line that says what to do."""
+"""Refuses bad input once for all kernels, in one line that says what to do."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def check_l2(l2: SupportsFloat | str | bytes, dtype: DType = "float64") -> float
 
 
 def check_matrix(X: Array, dtype: DType, name: str = "X") -> FloatMatrix | CSRMatrix:
-    """`X` as a finite (n, d) array of `dtype`; copied only where it must be.
+    """`X` as a finite (n, d) array of `dtype`, copied only where it must be.
 
-    Sparse X becomes canonical CSR (see `check_csr`), and any other is row-contiguous.
+    Sparse X becomes canonical CSR (see `check_csr`). Any other becomes row-contiguous.
 
     Args:
         name: what the messages call it.
@@ -110,7 +110,7 @@ def check_label_values(
         )
     classes = np.unique(raw)
     whole = np.isfinite(classes).all() and (classes == np.floor(classes)).all()
-    # More classes than rows can't each have one; and the check must not fill the memory.
+    # More classes than rows can't each have a row, and counting them might fill the memory.
     top = (n_samples if n_classes is None else n_classes) - 1
     if not whole or classes[0] < 0 or classes[-1] > max(top, 1):
         hint = "map -1 to 0" if -1 in classes else "recode them"
@@ -150,7 +150,7 @@ def check_rows(rows: Array) -> None:
         raise ValueError(
             f"rows must be a list of at least one row index; got shape {tuple(rows.shape)}"
         )
-    # NumPy's dtypes have a kind; torch's haven't, and all but the integers are named here.
+    # torch's dtypes have no kind: the first letter of their name serves.
     kind = getattr(rows.dtype, "kind", None) or str(rows.dtype).removeprefix("torch.")[0]
     if kind not in "iu":
         raise TypeError(

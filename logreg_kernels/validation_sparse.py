@@ -1,4 +1,4 @@
-"""Sparse design matrices: any format in, canonical CSR out, or one line why not."""
+"""Makes canonical CSR of sparse design matrices of any format, or refuses them in one line."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ def is_sparse(X: Array) -> bool:
 def check_csr(X: Array, dtype: DType, name: str = "X") -> CSRMatrix:
     """`X` as a finite `scipy.sparse.csr_array` of `dtype`, (n, d), in canonical form.
 
-    In each row the column indices are sorted and no two are alike: duplicates are summed, as
-    `X.toarray()` does it. Zeros that are stored stay. Indices are int32 where they fit, which
-    halves what products read of them, and int64 else. X is never made dense, and never written
-    into; what is in that form already is shared, not copied.
+    In each row the column indices are sorted, and duplicates are summed as `X.toarray()` does it.
+    Stored zeros stay. Indices are int32 where they fit, which halves what products read of them.
+    X is never made dense and never written into. What has this form already is shared, not copied.
 
     Args:
         X: sparse, as `is_sparse` says: any format of SciPy, or a torch tensor in COO, CSR or CSC.
@@ -64,14 +63,14 @@ def filled(X: CSRMatrix) -> str:
 
 
 def _checked_indices(X: Array, name: str) -> CSRMatrix:
-    """`X` as CSR; shared where it is CSR. Compiled code trusts indices: they are checked here."""
+    """`X` as CSR, on the same memory if it was CSR. Indices are checked: compiled code trusts them."""
     compressed = {"csr": csr_array, "csc": csc_array, "bsr": bsr_array}.get(X.format)
     try:
         if compressed is not None:
             # A new object on the same memory: SciPy's check trims the arrays of the one it checks.
             X = compressed((X.data, X.indices, X.indptr), shape=X.shape)
             X.check_format(full_check=True)
-        # No format shares memory with what this makes of it, but for CSR itself.
+        # Only CSR itself shares memory with the result.
         return csr_array(X)
     except (ValueError, IndexError) as error:
         why = re.sub(r"\s+", " ", str(error)).rstrip(".")

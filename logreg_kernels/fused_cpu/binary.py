@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from logreg_kernels.contract import Array, FloatMatrix
 from logreg_kernels.fused_cpu import binary_passes, csr_passes
@@ -25,13 +24,6 @@ class FusedCpuBinary(FusedCpuData):
     Traffic: X is read once, n (d itemsize + 1) bytes, or nnz (itemsize + 4) + 9 n of CSR.
     """
 
-    sign: NDArray[np.int8]
-
-    @property
-    def traffic_bytes(self) -> int:
-        """X once, and a sign a row."""
-        return self.x_bytes + self.sign.nbytes
-
     def value_and_grad(self, w: Array, rows: Array | None = None) -> tuple[Any, FloatMatrix]:
         """f(w) and its gradient; see `Objective.value_and_grad`.
 
@@ -39,7 +31,7 @@ class FusedCpuBinary(FusedCpuData):
             IndexError: a row index is out of range.
         """
         w, rows = self.copied(w), copied_rows(rows)
-        X, sign, block, add_grad = self.operand, self.sign, self.block(), self._passes.add_grad
+        X, sign, block, add_grad = self.operand, self.labels, self.block(), self._passes.add_grad
         count = None if rows is None else len(rows)
         if self.n_parts(count) == 1:
             value, grad = self._passes.value_and_grad(X, sign, w, rows, self.l2, block)
@@ -63,7 +55,7 @@ class FusedCpuBinary(FusedCpuData):
 
         def add(sums: Any, start: int, stop: int) -> None:
             nll, grads = sums[:k], sums[k:].reshape(d, -1)
-            add_grads(self.operand, self.sign, columns, start, stop, block, nll, grads)
+            add_grads(self.operand, self.labels, columns, start, stop, block, nll, grads)
 
         sums, _ = self.totals((k + columns.size,), add, n_models=k)
         values = sums[:k] / self.n_samples + self.penalty(W)
@@ -94,12 +86,12 @@ class FusedCpuBinary(FusedCpuData):
 
     def compile(self) -> None:
         """Call each pass on one row."""
-        first = replace(self, X=self.X[:1], operand=operand_of(self.X[:1]), sign=self.sign[:1])
+        first = replace(self, X=self.X[:1], operand=operand_of(self.X[:1]), labels=self.labels[:1])
         w = np.zeros(self.coefficient_shape, dtype=self.dtype)
         sums = np.zeros(self.n_features)
         for rows in (None, np.zeros(1, dtype=np.int64)):
             first.value_and_grad(w, rows)  # one thread's code
-            self._passes.add_grad(first.operand, first.sign, w, rows, 0, 1, first.block(), sums)
+            self._passes.add_grad(first.operand, first.labels, w, rows, 0, 1, first.block(), sums)
         first.value_and_grad_batch(w[None])
         first.hvp(w, w)
         # One column's Hessian, as the whole may not fit into memory.

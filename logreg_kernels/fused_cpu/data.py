@@ -29,6 +29,11 @@ class FusedCpuData(NumpyData):
     """X as the compiled passes take it: see `operand_of`."""
 
     @property
+    def traffic_bytes(self) -> int:
+        """X once, and the labels."""
+        return self.x_bytes + int(self.labels.nbytes)
+
+    @property
     def is_csr(self) -> bool:
         """Whether X is sparse."""
         return isinstance(self.X, csr_array)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -53,19 +53,17 @@ class FusedCpu(Kernel):
         from logreg_kernels.fused_cpu.softmax import FusedCpuSoftmax
 
         shape = coefficient_shape(y, X.shape[1])
-        data: dict[str, Any] = {
-            "X": X,
-            "operand": operand_of(X),
-            "l2": l2,
-            "dtype": dtype,
-            "coefficient_shape": shape,
-            "kernel": self.name,
-        }
-        objective: FusedCpuBinary | FusedCpuSoftmax
-        if len(shape) == 1:
-            objective = FusedCpuBinary(sign=(2 * y - 1).astype(np.int8), **data)
-        else:
-            objective = FusedCpuSoftmax(label=y.astype(np.int32), **data)
+        two_classes = len(shape) == 1
+        kind = FusedCpuBinary if two_classes else FusedCpuSoftmax
+        objective = kind(
+            X=X,
+            operand=operand_of(X),
+            labels=(2 * y - 1).astype(np.int8) if two_classes else y.astype(np.int32),
+            l2=l2,
+            dtype=dtype,
+            coefficient_shape=shape,
+            kernel=self.name,
+        )
         start = time.perf_counter()
         objective.compile()
         return replace(objective, bind_times=BindTimes(compile_s=time.perf_counter() - start))

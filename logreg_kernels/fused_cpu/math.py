@@ -26,8 +26,6 @@ _LN2 = {
 }
 # Below these exp is less than half of the smallest number: 2^-149 and 2^-1074.
 _LOWEST = {np.float32: -104.0, np.float64: -746.0}
-_MANTISSA_BITS = {np.float32: 23, np.float64: 52}
-_BIAS = {np.float32: 127, np.float64: 1023}
 # Coefficients from the highest power down.
 _Q = {
     np.float32: (

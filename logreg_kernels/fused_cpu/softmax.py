@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from logreg_kernels.contract import Array, FloatMatrix
 from logreg_kernels.fused_cpu import csr_passes, many_passes
@@ -22,13 +21,6 @@ class FusedCpuSoftmax(FusedCpuData):
         logits of a block stay in cache.
     """
 
-    label: NDArray[np.int32]
-
-    @property
-    def traffic_bytes(self) -> int:
-        """X once, and a label a row."""
-        return self.x_bytes + self.label.nbytes
-
     def value_and_grad(self, w: Array, rows: Array | None = None) -> tuple[Any, FloatMatrix]:
         """f(W) and its gradient; see `Objective.value_and_grad`.
 
@@ -36,7 +28,7 @@ class FusedCpuSoftmax(FusedCpuData):
             IndexError: a row index is out of range.
         """
         W, rows = self.copied(w), copied_rows(rows)
-        X, label, columns, c = self.operand, self.label, as_columns(W), len(W)
+        X, label, columns, c = self.operand, self.labels, as_columns(W), len(W)
         block, add_grad = self.block(columns.shape[1]), self._passes.add_softmax_grad
         count = None if rows is None else len(rows)
         grad, nll = self.totals(
@@ -89,7 +81,7 @@ class FusedCpuSoftmax(FusedCpuData):
             self,
             X=X,
             operand=operand_of(X),
-            label=np.zeros(1, dtype=np.int32),
+            labels=np.zeros(1, dtype=np.int32),
             coefficient_shape=(3, 1),
         )
         W = np.zeros((3, 1), dtype=self.dtype)

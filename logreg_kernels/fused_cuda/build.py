@@ -1,7 +1,7 @@
-"""Ahead-of-time builds of `fused-cuda`: registers, spills, load widths, PTX; without a GPU.
+"""Ahead-of-time builds of `fused-cuda`, without a GPU: registers, spills, load widths, PTX.
 
-python -m logreg_kernels.fused_cuda.build                      a table, at typical shapes
-python -m logreg_kernels.fused_cuda.build -d 54 -d 300 --json  other widths; with the PTX
+python -m logreg_kernels.fused_cuda.build                      a table of typical shapes
+python -m logreg_kernels.fused_cuda.build -d 54 -d 300 --json  other widths, with the PTX
 python -m logreg_kernels.fused_cuda.build -c 10 -d 54          ten classes
 """
 
@@ -22,9 +22,6 @@ from typing import Any
 
 from logreg_kernels.contract import DTYPES, DType
 from logreg_kernels.fused_cuda.launch import (
-    BatchShape,
-    BlockShape,
-    GramShape,
     batch_shape,
     block_shape,
     device_code,
@@ -32,7 +29,7 @@ from logreg_kernels.fused_cuda.launch import (
     max_batch_features,
     max_coefficients,
     max_features,
-    reduction_shape,
+    reduction_options,
 )
 
 KERNELS = (
@@ -47,39 +44,47 @@ KERNELS = (
 )
 WIDTHS = (1, 4, 31, 54, 100, 784, 4096, 8192, 16384)
 WITH_ROWS = ("nll_and_grad_partials", "softmax_partials")
-# (classes, width): softmax_partials is compiled for the width alone, the reduction for both.
+# (classes, width). softmax_partials is compiled for the width alone, the reduction for both.
 SHAPES = (*((2, d) for d in WIDTHS), (3, 4), (3, 13), (10, 64), (1000, 784))
 CAPABILITIES = (80, 90)
-
-_TABLE = "{:<22} {:<8} {:<8} {:>5} {:>6} {:>5} {:>6} {:>5} {:>9} {:>12} {:>12} {:>10}"
-_HEADINGS = (
-    *("kernel", "dtype", "X", "c", "d", "rows", "target", "warps"),
-    *("registers", "spills_bytes", "shared_bytes", "load_bytes"),
-)
 
 
 @dataclass(frozen=True)
 class KernelBuild:
-    """One device function, compiled for one target, as the assembler reports it."""
+    """One device function, compiled for one target, as the assembler reports it.
+
+    Args:
+        dtype: of w, value and gradient.
+        storage: type of X.
+        rows: with row indices.
+        capability: of the target, times ten.
+        registers: 32-bit registers a thread.
+        spilled_bytes: stack and local memory a thread. There are no local arrays here, so this is
+            what the registers did not hold.
+        shared_bytes: shared memory a program.
+        load_bytes: the widest load of one lane from global memory.
+    """
 
     kernel: str
     dtype: DType
     storage: str
-    """Type of X."""
     n_classes: int
     n_features: int
     rows: bool
     capability: int
     num_warps: int
     registers: int
-    """32-bit registers a thread."""
     spilled_bytes: int
-    """Stack and local memory a thread: with no local arrays here, what registers did not hold."""
     shared_bytes: int
-    """Shared memory a program."""
     load_bytes: int
-    """The widest load from global memory of one lane."""
     ptx: str
+
+    def line(self) -> str:
+        """The build as a line of the table; its PTX is left out."""
+        return _line([str(value) for value in dataclasses.astuple(self)[:-1]])
+
+
+HEADINGS = tuple(field.name for field in dataclasses.fields(KernelBuild))[:-1]
 
 
 def build(
@@ -96,12 +101,10 @@ def build(
 
     Args:
         kernel: one of `KERNELS`.
-        dtype: of X, w, value and gradient.
-        n_features: d.
-        n_classes: c. 2 is for `nll_and_grad_partials`, more is for `softmax_partials`.
-        rows: with row indices; `reduce_partials` has no such variant.
+        n_classes: 2 is for `nll_and_grad_partials`, more is for `softmax_partials`.
+        rows: with row indices. Only `WITH_ROWS` have such a variant.
         capability: of the device, times ten: 80 is an A100, 90 an H100 or H200.
-        storage: "bfloat16" for X of that type; by default it has dtype.
+        storage: "bfloat16" for X of that type. By default X has dtype.
     Raises:
         ImportError: Triton is not installed.
         RuntimeError: TRITON_INTERPRET is set, which leaves nothing to compile.
@@ -119,35 +122,29 @@ def build(
         raise ValueError(
             f"n_classes must be in 2 ... {most} at d = {n_features} in {dtype}; got {n_classes}"
         )
-    # Here, so that --help, and an error in one line, don't need Triton.
+    # Imported here, so that --help and errors in the arguments don't need Triton.
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
     if device_code().INTERPRETED:
         raise RuntimeError("Triton's interpreter is on: unset TRITON_INTERPRET to compile")
-    options: dict[str, Any] = {"enable_fp_fusion": True}
-    constants: dict[str, Any]
     function = getattr(device_code(), kernel)
     if kernel == "reduce_partials":
-        block_p, block_k = reduction_shape(n_coefficients, dtype)
-        constants = {"N_COEFFICIENTS": n_coefficients, "BLOCK_P": block_p, "BLOCK_K": block_k}
-        constants["BATCH"] = False
+        launched = reduction_options(n_coefficients, dtype, batch=False)
+    elif kernel == "gram_partials":
+        launched = gram_shape(n_features).launch_options(n_features)
+    elif kernel == "batch_partials":
+        launched = batch_shape(n_features, dtype).launch_options(n_features)
     else:
-        block: BlockShape | GramShape | BatchShape = block_shape(
-            n_features, dtype, 2 if storage else None
-        )
-        if kernel == "gram_partials":
-            block = gram_shape(n_features)
-        elif kernel == "batch_partials":
-            block = batch_shape(n_features, dtype)
+        block = block_shape(n_features, dtype, 2 if storage else None)
         launched = block.launch_options(n_features)
-        constants = {name: value for name, value in launched.items() if name.isupper()}
-        options |= {name: value for name, value in launched.items() if not name.isupper()}
-        names = {parameter.name for parameter in function.params}
-        constants |= {"rows": None} if "rows" in names and not rows else {}
-        if kernel == "gram_partials" and n_features <= constants["BLOCK_D"]:
-            constants["weight"] = None
+    constants = {name: value for name, value in launched.items() if name.isupper()}
+    options = {name: value for name, value in launched.items() if not name.isupper()}
+    if not rows and any(parameter.name == "rows" for parameter in function.params):
+        constants["rows"] = None
+    if kernel == "gram_partials" and n_features <= constants["BLOCK_D"]:
+        constants["weight"] = None
     signature, attributes = _specialisation(function, dtype, constants, storage)
     compiled = triton.compile(
         ASTSource(function, signature, constants, attributes),
@@ -177,7 +174,7 @@ def build_all(
     shapes: Sequence[tuple[int, int]] = SHAPES,
     capabilities: Sequence[int] = CAPABILITIES,
 ) -> Iterator[KernelBuild]:
-    """What evaluations launch, with and without row indices, at each shape (c, d) with room."""
+    """All that evaluations launch at each shape (c, d), with and without row indices."""
     for dtype, (n_classes, n_features), capability in itertools.product(
         dtypes, shapes, capabilities
     ):
@@ -225,23 +222,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shapes: Sequence[tuple[int, int]] = SHAPES
     if options.n_features or options.n_classes:
         shapes = [*itertools.product(options.n_classes or [2], options.n_features or WIDTHS)]
-    builds: list[dict[str, Any]] = []
+    builds: list[KernelBuild] = []
     try:
         for built in build_all(options.dtype or DTYPES, shapes, options.capability or CAPABILITIES):
             if not (builds or options.json):
-                print(_TABLE.format(*_HEADINGS))
-            builds.append(dataclasses.asdict(built))
+                print(_line(HEADINGS))
+            builds.append(built)
             if not options.json:
-                cells = [str(value) for name, value in builds[-1].items() if name != "ptx"]
-                print(_TABLE.format(*cells), flush=True)
+                print(built.line(), flush=True)
         if not builds:
             raise ValueError(f"no dtype takes more than {max_features('float32')} columns")
     except (ImportError, RuntimeError, ValueError) as error:
         print(f"fused_cuda.build: {error}", file=sys.stderr)
         return 2
     if options.json:
-        print(json.dumps(builds))
+        print(json.dumps([dataclasses.asdict(built) for built in builds]))
     return 0
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"{cells[0]:<22}" + "".join(f"{cell:>14}" for cell in cells[1:])
 
 
 def _specialisation(

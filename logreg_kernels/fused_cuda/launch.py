@@ -120,10 +120,19 @@ def block_shape(n_features: int, dtype: DType, stored_bytes: int | None = None) 
 
 
 @functools.cache
-def reduction_shape(n_coefficients: int, dtype: DType) -> tuple[int, int]:
-    """Tile of `reduce_partials`, partials by columns: 16 KiB, in whole lines of 128 bytes."""
+def reduction_options(n_coefficients: int, dtype: DType, batch: bool) -> dict[str, Any]:
+    """What a launch of `reduce_partials` passes by name.
+
+    Its tile, partials by columns, is 16 KiB, in whole lines of 128 bytes.
+    """
     columns = min(_power_of_two_from(n_coefficients), 128 // _ITEMSIZE[dtype])
-    return (1 << 14) // (_ITEMSIZE[dtype] * columns), columns
+    return {
+        "N_COEFFICIENTS": n_coefficients,
+        "BLOCK_P": (1 << 14) // (_ITEMSIZE[dtype] * columns),
+        "BLOCK_K": columns,
+        "BATCH": batch,
+        "enable_fp_fusion": True,
+    }
 
 
 class GramShape(NamedTuple):
@@ -233,21 +242,11 @@ def reduce_partials(
     """
     n_models = 1 if value is None or value.ndim == 0 else value.shape[0]
     n_coefficients = grad.numel() // n_models
-    block_p, block_k = reduction_shape(n_coefficients, dtype)
-    n_column_blocks = (n_coefficients - 1) // block_k + 1
+    batch = value is not None and value.ndim == 1
+    options = reduction_options(n_coefficients, dtype, batch)
+    n_column_blocks = (n_coefficients - 1) // options["BLOCK_K"] + 1
     device_code().reduce_partials[(n_column_blocks + (value is not None), n_models)](
-        partials,
-        w,
-        penalty,
-        value,
-        grad,
-        n_rows,
-        n_programs,
-        N_COEFFICIENTS=n_coefficients,
-        BLOCK_P=block_p,
-        BLOCK_K=block_k,
-        BATCH=value is not None and value.ndim == 1,
-        enable_fp_fusion=True,
+        partials, w, penalty, value, grad, n_rows, n_programs, **options
     )
 
 

@@ -28,17 +28,10 @@ class NumpyBinary(NumpyData):
         int32 indices; NumPy has no fused product.
     """
 
-    sign: FloatMatrix
-
-    @property
-    def traffic_bytes(self) -> int:
-        """X twice, and the labels."""
-        return 2 * self.x_bytes + int(self.sign.nbytes)
-
     def value_and_grad(self, w: Array, rows: Array | None = None) -> tuple[Any, FloatMatrix]:
         """f(w) and its gradient; see `Objective.value_and_grad`."""
         w = self.checked(w)
-        X, sign = self.X, self.sign
+        X, sign = self.X, self.labels
         if rows is not None:
             rows = np.asarray(rows)
             check_rows(rows)
@@ -52,18 +45,18 @@ class NumpyBinary(NumpyData):
 
     def nll(self, w: Array) -> FloatMatrix:
         """nll_i of each row, shape (n,), without the penalty."""
-        return _nll(self.sign * (self.X @ self.checked(w)))
+        return _nll(self.labels * (self.X @ self.checked(w)))
 
     def value_batch(self, W: Array) -> FloatMatrix:
-        """f at each row of W (k, d): shape (k,). The gradients' half of the work is left out.
+        """f at each row of W (k, d): shape (k,). No gradients are computed.
 
-        Each sum runs along contiguous memory, where NumPy adds pairwise: its rounding error grows
-        with log n, not with n.
+        Each sum runs along contiguous memory, where NumPy adds pairwise: rounding errors grow with
+        log n, not with n.
         """
         W = np.asarray(W, dtype=self.dtype)
         check_models(W, self.coefficient_shape)
         sums = [
-            _nll(logits_of_models(W, self.X[rows]) * self.sign[rows]).sum(axis=1)
+            _nll(logits_of_models(W, self.X[rows]) * self.labels[rows]).sum(axis=1)
             for rows in self.row_blocks(W.shape[0])
         ]
         values: FloatMatrix = np.stack(sums, axis=1).sum(axis=1) / self.n_samples
@@ -76,7 +69,7 @@ class NumpyBinary(NumpyData):
         values = np.zeros(W.shape[0], dtype=self.dtype)
         grads = np.zeros_like(W)
         for rows in self.row_blocks(W.shape[0]):
-            X, sign = self.X[rows], self.sign[rows]
+            X, sign = self.X[rows], self.labels[rows]
             margins = logits_of_models(W, X) * sign
             tail = np.exp(-np.abs(margins))
             values += (np.maximum(-margins, 0) + np.log1p(tail)).sum(axis=1)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from logreg_kernels.contract import Array, CSRMatrix, FloatMatrix, Objective
@@ -17,10 +19,20 @@ _BLOCK_LOGITS = 1 << 18
 
 @dataclass(frozen=True, kw_only=True)
 class NumpyData(Objective):
-    """X in memory, and how coefficients get to it."""
+    """X in memory, and how coefficients get to it.
+
+    Args:
+        labels: 2 y - 1 for two classes, y for more; shape (n,).
+    """
 
     X: FloatMatrix | CSRMatrix
+    labels: NDArray[Any]
     kernel: str = "numpy"
+
+    @property
+    def traffic_bytes(self) -> int:
+        """X twice, and the labels."""
+        return 2 * self.x_bytes + int(self.labels.nbytes)
 
     @property
     def x_bytes(self) -> int:

@@ -12,7 +12,7 @@ from logreg_kernels.numpy_kernel.softmax import NumpySoftmax
 
 @dataclass(frozen=True)
 class NumpyKernel(Kernel):
-    """The reference kernel; every other one is judged by it. CSR by SciPy's products."""
+    """The reference kernel, which every other one is judged by. SciPy multiplies CSR."""
 
     takes_csr: ClassVar[bool] = True
 
@@ -28,6 +28,6 @@ class NumpyKernel(Kernel):
         """Keep the data where it is."""
         shape = coefficient_shape(y, X.shape[1])
         if len(shape) > 1:
-            return NumpySoftmax(X=X, y=y, l2=l2, dtype=dtype, coefficient_shape=shape)
+            return NumpySoftmax(X=X, labels=y, l2=l2, dtype=dtype, coefficient_shape=shape)
         sign = (2 * y - 1).astype(dtype)
-        return NumpyBinary(X=X, sign=sign, l2=l2, dtype=dtype, coefficient_shape=shape)
+        return NumpyBinary(X=X, labels=sign, l2=l2, dtype=dtype, coefficient_shape=shape)

@@ -1,7 +1,7 @@
 """The products with X that NumPy and SciPy write differently: X is dense, or CSR.
 
 `X @ w`, `X @ W.T`, `r @ X` and `X[rows]` are the same for both, and stand where they are used.
-No product makes a sparse X dense; each reads its entries once, but where it is said.
+No product makes a sparse X dense. Each reads its entries once, unless its docstring says more.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ class NumpySoftmax(NumpyData):
         nll_i = logsumexp_k(D_ik) = t_i + log1p(sum_{k != top} exp(D_ik - t_i)),  t_i = max_k D_ik
         dnll_i/dZ_ik = p_ik - [k = y_i],   p_i,y - 1 = -sum_{k != y} p_ik
 
-    As t_i >= 0, nothing cancels: where the label is certain the nll is the small sum itself, and
-    so is its residual, not 1 - (1 - small).
+    As t_i >= 0, nothing cancels. Where the label is certain, the nll is the small sum itself, and
+    the residual is that sum too, not 1 - (1 - small).
 
     Source: Blanchard, Higham and Higham (2021), "Accurately computing the log-sum-exp and softmax
         functions", algorithm 3.1 with the largest term left out of the sum.
@@ -29,17 +29,10 @@ class NumpySoftmax(NumpyData):
         int32 indices, and a few n x c matrices of logits.
     """
 
-    y: Labels
-
-    @property
-    def traffic_bytes(self) -> int:
-        """X twice, and the labels."""
-        return 2 * self.x_bytes + int(self.y.nbytes)
-
     def value_and_grad(self, w: Array, rows: Array | None = None) -> tuple[Any, FloatMatrix]:
         """f(W) and its gradient; see `Objective.value_and_grad`."""
         W = self.checked(w)
-        X, y = self.X, self.y
+        X, y = self.X, self.labels
         if rows is not None:
             rows = np.asarray(rows)
             check_rows(rows)
@@ -53,16 +46,16 @@ class NumpySoftmax(NumpyData):
 
     def nll(self, w: Array) -> FloatMatrix:
         """nll_i of each row, shape (n,), without the penalty."""
-        return _nll_and_probabilities(self.X @ self.checked(w).T, self.y)[0]
+        return _nll_and_probabilities(self.X @ self.checked(w).T, self.labels)[0]
 
     def value_batch(self, W: Array) -> FloatMatrix:
-        """f at each of k models W (k, c, d): shape (k,); sums are pairwise."""
+        """f at each of k models W (k, c, d): shape (k,). Sums are pairwise."""
         W = np.asarray(W, dtype=self.dtype)
         check_models(W, self.coefficient_shape)
         blocks = self.row_blocks(self.coefficient_shape[0])
         sums = np.empty((len(W), len(blocks)), dtype=self.dtype)
         for block, rows in enumerate(blocks):
-            y = self.y[rows]
+            y = self.labels[rows]
             for k, model in enumerate(W):
                 sums[k, block] = _nll_and_probabilities(self.X[rows] @ model.T, y)[0].sum()
         values: FloatMatrix = sums.sum(axis=1) / self.n_samples
@@ -71,8 +64,8 @@ class NumpySoftmax(NumpyData):
     def hvp(self, w: Array, v: Array) -> FloatMatrix:
         """H(W) V = 1/n S^T X + l2 V,  S_i = p_i * (u_i - p_i.u_i),  u_i = V x_i; shape (c, d).
 
-        u is taken relative to the likeliest class: where that one is certain, p.u is then a sum
-        of small terms, and u - p.u does not cancel.
+        u is taken relative to the likeliest class. Where that one is certain, p.u is a sum of small
+        terms, and u - p.u does not cancel.
         """
         W, V = self.checked(w), self.checked(v, "v")
         P = self._probabilities(W)
@@ -100,7 +93,7 @@ class NumpySoftmax(NumpyData):
         return flat
 
     def _probabilities(self, W: FloatMatrix) -> FloatMatrix:
-        return _nll_and_probabilities(self.X @ W.T, self.y)[1]
+        return _nll_and_probabilities(self.X @ W.T, self.labels)[1]
 
 
 def _nll_and_probabilities(Z: FloatMatrix, y: Labels) -> tuple[FloatMatrix, FloatMatrix]:

@@ -155,7 +155,7 @@ def test_shared_memory_leaves_room_for_a_program(builds: list[dict[str, Any]]) -
 def test_the_table_has_a_line_a_build(builds: list[dict[str, Any]]) -> None:
     done = run_module("-d", "54", "--dtype", "float32", "--capability", "90")
     headings, *lines = done.stdout.splitlines()
-    assert headings.split()[-4:] == ["registers", "spills_bytes", "shared_bytes", "load_bytes"]
+    assert headings.split()[-4:] == ["registers", "spilled_bytes", "shared_bytes", "load_bytes"]
     expected = [
         str(b["registers"])
         for b in builds

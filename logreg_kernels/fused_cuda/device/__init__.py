@@ -6,8 +6,7 @@ has a fixed order, and there are no atomics: two runs on the same device agree t
 
 import triton
 
-from logreg_kernels.fused_cuda.device.batch import batch_partials
-from logreg_kernels.fused_cuda.device.binary import nll_and_grad_partials
+from logreg_kernels.fused_cuda.device.binary import batch_partials, nll_and_grad_partials
 from logreg_kernels.fused_cuda.device.hessian import (
     curvatures,
     gram_partials,
