@@ -52,9 +52,7 @@ def test_relative_links_and_images_exist(page: Path) -> None:
             continue
         path, _, fragment = target.partition("#")
         linked = (page.parent / path) if path else page
-        if not linked.exists():
-            missing.append(target)
-        elif fragment and fragment not in anchors(linked):
+        if not linked.exists() or (fragment and fragment not in anchors(linked)):
             missing.append(target)
     assert missing == []
 
