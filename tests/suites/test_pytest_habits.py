@@ -2,102 +2,123 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pytest_benchmark.session import PerformanceRegression
 
-from bench.compare.comparison import Cell
+from bench.compare import compare_commits
+from bench.compare.compare_commits import Commits
+from bench.compare.comparison import Cell, CellResult, Comparison, Side
+from bench.compare.sampling import Plan
+from logreg_kernels import KERNELS
 
 ROOT = Path(__file__).parents[2]
 CELL = "bench/suites/bench_kernels.py::test_value_and_grad[iris-numpy-cpu-float64]"
 
-# A plugin that stands in for the comparison: what it would find is given, what it was asked kept.
-FOUND = """
-from pathlib import Path
 
-import bench.compare.compare_commits
-from bench.comparisons import CellResult, Comparison, Side
+@dataclass(frozen=True)
+class Done:
+    """What a session of pytest left: its exit code and what it printed."""
 
-def compare_commits(commits, cells, plan):
-    assert commits.base == "the-base", commits
-    assert (plan.minutes, plan.threshold) == (0.5, 0.07)
-    Path(__file__).with_name("asked").write_text("\\n".join(map(repr, cells)))
-    no_ratio = {verdict!r} in ("NEW", "NOT TIMED")
-    measured = () if no_ratio else (1.31, 1.22, 1.40, (1e-3,), (1.31e-3,))
-    results = tuple(CellResult(cell, {verdict!r}, *measured) for cell in cells)
-    side = Side("HEAD", "0" * 40, "Rename --minutes")
-    environment = dict(cpu="A CPU", usable_cores=2, gpus=[], torch_threads=1, torch="2",
-                       numpy="2", python="3")
-    return Comparison(side, side, results, 0.05, 0.95, True, 10, 60.0, environment, "now")
-
-bench.compare.compare_commits.compare_commits = compare_commits
-"""
+    code: int
+    out: str
 
 
-def run_pytest(
-    tmp_path: Path, *arguments: str, tests: Sequence[str] = (CELL,), only: bool = True
-) -> subprocess.CompletedProcess[str]:
-    """Benchmarks of the suites, in a process of their own, as short as can be."""
-    command = [
-        *(sys.executable, "-m", "pytest", "-q", *tests),
-        *(["--benchmark-only"] if only else []),
-        *("--benchmark-max-time=0.01", "--benchmark-min-rounds=3", "--benchmark-warmup=off"),
-        f"--benchmark-storage={tmp_path / 'store'}",
-        f"--bench-results={tmp_path / 'results'}",
-        *arguments,
-    ]
-    path = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))}
-    return subprocess.run(command, cwd=ROOT, env=path, capture_output=True, text=True, timeout=300)
+RunPytest = Callable[..., Done]
 
 
-def test_autosave_compare_and_compare_fail(tmp_path: Path) -> None:
-    saved = run_pytest(tmp_path, "--benchmark-autosave")
-    assert saved.returncode == 0, saved.stdout
-    assert "bench gate" not in saved.stdout  # nothing is compared unasked
+@pytest.fixture
+def run_pytest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunPytest:
+    """Benchmarks of the suites, as short as can be, in this process: torch is imported already."""
+    monkeypatch.chdir(ROOT)
+
+    def run(*arguments: str, tests: Sequence[str] = (CELL,), only: bool = True) -> Done:
+        command = [
+            *("-q", "-p", "no:cacheprovider", *tests),
+            *(["--benchmark-only"] if only else []),
+            *("--benchmark-max-time=0.01", "--benchmark-min-rounds=3", "--benchmark-warmup=off"),
+            f"--benchmark-storage={tmp_path / 'store'}",
+            f"--bench-results={tmp_path / 'results'}",
+            *arguments,
+        ]
+        out = io.StringIO()
+        with redirect_stdout(out), redirect_stderr(out):
+            code = pytest.main(command)
+        assert "Traceback (most" not in out.getvalue()
+        return Done(int(code), out.getvalue())
+
+    return run
+
+
+def test_autosave_compare_and_compare_fail(tmp_path: Path, run_pytest: RunPytest) -> None:
+    saved = run_pytest("--benchmark-autosave")
+    assert saved.code == 0, saved.out
+    assert "bench gate" not in saved.out  # nothing is compared unasked
     (file,) = (tmp_path / "store").rglob("*.json")
-    compared = run_pytest(
-        tmp_path, "--benchmark-compare", "--benchmark-compare-fail=median:100000%"
-    )
-    assert compared.returncode == 0, compared.stdout
-    assert "(NOW)" in compared.stdout
-    assert "(0001_" in compared.stdout
+    compared = run_pytest("--benchmark-compare", "--benchmark-compare-fail=median:100000%")
+    assert compared.code == 0, compared.out
+    assert "(NOW)" in compared.out
+    assert "(0001_" in compared.out
     # As if the saved run had been a thousand times faster: no noise makes up for that.
     content = json.loads(file.read_text())
     for name in ("min", "max", "mean", "median"):
         content["benchmarks"][0]["stats"][name] /= 1000
     file.write_text(json.dumps(content))
-    slower = run_pytest(tmp_path, "--benchmark-compare=0001", "--benchmark-compare-fail=median:50%")
-    assert slower.returncode != 0
-    assert "Performance has regressed" in slower.stdout + slower.stderr
+    with pytest.raises(PerformanceRegression, match="Performance has regressed"):
+        run_pytest("--benchmark-compare=0001", "--benchmark-compare-fail=median:50%")
 
 
-def gated(
-    tmp_path: Path, verdict: str, *arguments: str, tests: Sequence[str] = (CELL,)
-) -> subprocess.CompletedProcess[str]:
-    (tmp_path / "found_by_the_gate.py").write_text(FOUND.format(verdict=verdict))
-    options = ("base=the-base", "minutes=0.5", "threshold=0.07")
-    gate = ("--bench-gate", *(f"--bench-gate-{option}" for option in options))
-    return run_pytest(tmp_path, *gate, "-p", "found_by_the_gate", *arguments, tests=tests)
+Gated = Callable[..., tuple[Done, list[Cell]]]
 
 
-def test_what_the_gate_finds_slower_fails_its_test(tmp_path: Path) -> None:
-    done = gated(tmp_path, "SLOWER")
-    assert done.returncode == 1
-    assert "SLOWER: iris · value and gradient · numpy: 1.31x of base's time" in done.stdout
-    assert "1 SLOWER of 1 cell" in done.stdout
+@pytest.fixture
+def gated(run_pytest: RunPytest, monkeypatch: pytest.MonkeyPatch) -> Gated:
+    """The gate over a comparison that finds one verdict, and the cells that it was asked for."""
+
+    def run(verdict: str, *, tests: Sequence[str] = (CELL,)) -> tuple[Done, list[Cell]]:
+        asked: list[Cell] = []
+
+        def compare(commits: Commits, cells: list[Cell], plan: Plan) -> Comparison:
+            assert commits.base == "the-base"
+            assert (plan.minutes, plan.threshold) == (0.5, 0.07)
+            asked.extend(cells)
+            no_ratio = verdict in ("NEW", "NOT TIMED")
+            measured = () if no_ratio else (1.31, 1.22, 1.40, (1e-3,), (1.31e-3,))
+            results = tuple(CellResult(cell, verdict, *measured) for cell in cells)
+            side = Side("HEAD", "0" * 40, "Rename --minutes")
+            environment = {"cpu": "A CPU", "usable_cores": 2, "gpus": [], "torch_threads": 1}
+            versions = {"torch": "2", "numpy": "2", "python": "3"}
+            return Comparison(
+                side, side, results, 0.05, 0.95, True, 10, 60.0, environment | versions, "now"
+            )
+
+        monkeypatch.setattr(compare_commits, "compare_commits", compare)
+        options = ("base=the-base", "minutes=0.5", "threshold=0.07")
+        gate = ("--bench-gate", *(f"--bench-gate-{option}" for option in options))
+        return run_pytest(*gate, tests=tests), asked
+
+    return run
+
+
+def test_what_the_gate_finds_slower_fails_its_test(tmp_path: Path, gated: Gated) -> None:
+    done, _ = gated("SLOWER")
+    assert done.code == 1
+    assert "SLOWER: iris · value and gradient · numpy: 1.31x of base's time" in done.out
+    assert "1 SLOWER of 1 cell" in done.out
     assert (tmp_path / "results" / "comparison.json").exists()
     # A failure, and no error in setting up; what was timed is in the table all the same.
-    assert "1 failed in" in done.stdout
-    assert "benchmark 'iris float64': 1 tests" in done.stdout
+    assert "1 failed in" in done.out
+    assert "benchmark 'iris float64': 1 tests" in done.out
 
 
-def test_the_gate_compares_what_the_tests_time_and_lets_the_same_pass(tmp_path: Path) -> None:
+def test_the_gate_compares_what_the_tests_time_and_lets_the_same_pass(gated: Gated) -> None:
     """Each in its own dtype; reading X alone is a cell of no comparison, and stays ungated."""
     suite = "bench/suites"
     tests = [
@@ -105,61 +126,55 @@ def test_the_gate_compares_what_the_tests_time_and_lets_the_same_pass(tmp_path: 
         f"{suite}/bench_roofline.py::test_read[synthetic:n=100,d=4]",
         f"{suite}/bench_convergence.py::test_convergence[iris-lbfgs-cpu]",
     ]
-    done = gated(tmp_path, "SAME", tests=tests)
-    assert done.returncode == 0, done.stdout
-    assert "4 passed" in done.stdout
-    assert "No slow-down found: none of 3 cells is SLOWER" in done.stdout
-    assert (tmp_path / "asked").read_text().splitlines() == [
-        repr(cell)
-        for cell in (
-            Cell("iris", "numpy", device="cpu", dtype="float64"),
-            Cell("synthetic:n=100,d=4", "numpy", device="cpu", dtype="float32"),
-            Cell("iris", "torch-autograd", "lbfgs", device="cpu", dtype="float64"),
-        )
+    done, asked = gated("SAME", tests=tests)
+    assert done.code == 0, done.out
+    assert "4 passed" in done.out
+    assert "No slow-down found: none of 3 cells is SLOWER" in done.out
+    assert asked == [
+        Cell("iris", "numpy", device="cpu", dtype="float64"),
+        Cell("synthetic:n=100,d=4", "numpy", device="cpu", dtype="float32"),
+        Cell("iris", "torch-autograd", "lbfgs", device="cpu", dtype="float64"),
     ]
 
 
-def test_a_dtype_that_a_kernel_refuses_is_skipped_by_test_and_gate(tmp_path: Path) -> None:
-    (tmp_path / "one_dtype.py").write_text(
-        "from logreg_kernels import KERNELS\ntype(KERNELS['numpy']).dtypes = ('float32',)\n"
-    )
-    tests = [CELL, CELL.replace("float64", "float32")]
-    done = gated(tmp_path, "SAME", "-p", "one_dtype", tests=tests)
-    assert "1 passed, 1 skipped" in done.stdout, done.stdout
-    assert "numpy on cpu: computes in float32 only, not in float64" in done.stdout
-    asked = (tmp_path / "asked").read_text()
-    assert asked == repr(Cell("iris", "numpy", device="cpu", dtype="float32"))
+def test_a_dtype_that_a_kernel_refuses_is_skipped_by_test_and_gate(
+    gated: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(KERNELS["numpy"]), "dtypes", ("float32",), raising=False)
+    done, asked = gated("SAME", tests=[CELL, CELL.replace("float64", "float32")])
+    assert "1 passed, 1 skipped" in done.out, done.out
+    assert "numpy on cpu: computes in float32 only, not in float64" in done.out
+    assert asked == [Cell("iris", "numpy", device="cpu", dtype="float32")]
 
 
-def test_a_gate_that_could_compare_nothing_is_not_green(tmp_path: Path) -> None:
-    done = gated(tmp_path, "NOT TIMED")
-    assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "--bench-gate: no cell could be timed on both sides" in done.stdout
+def test_a_gate_that_could_compare_nothing_is_not_green(gated: Gated) -> None:
+    done, _ = gated("NOT TIMED")
+    assert done.code == pytest.ExitCode.USAGE_ERROR
+    assert "--bench-gate: no cell could be timed on both sides" in done.out
 
 
-def test_advice_names_options_that_pytest_has(tmp_path: Path) -> None:
-    said = gated(tmp_path, "INCONCLUSIVE").stdout
+def test_advice_names_options_that_pytest_has(gated: Gated, run_pytest: RunPytest) -> None:
+    said = gated("INCONCLUSIVE")[0].out
     assert "more --bench-gate-minutes help" in said
     assert "a larger --bench-gate-threshold" in said
-    done = run_pytest(tmp_path, "--help", only=False)
+    done = run_pytest("--help", only=False)
     assert "(Rename --minutes)" in said  # what somebody wrote is nobody's advice
     said = said.replace("Rename --minutes", "")
     options = set(re.findall(r"--[a-z][a-z-]+", said.partition("bench gate")[2]))
-    assert options <= set(re.findall(r"--[a-z][a-z-]+", done.stdout))
+    assert options <= set(re.findall(r"--[a-z][a-z-]+", done.out))
 
 
-def test_cells_that_are_all_new_are_no_failure(tmp_path: Path) -> None:
-    assert gated(tmp_path, "NEW").returncode == pytest.ExitCode.OK
+def test_cells_that_are_all_new_are_no_failure(gated: Gated) -> None:
+    assert gated("NEW")[0].code == pytest.ExitCode.OK
 
 
-def test_a_base_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
-    done = run_pytest(tmp_path, "--bench-gate", "--bench-gate-base=nowhere")
-    assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    said = [line for line in done.stdout.splitlines() if "nowhere" in line]
+def test_a_base_that_is_not_there_is_said_in_one_line(run_pytest: RunPytest) -> None:
+    done = run_pytest("--bench-gate", "--bench-gate-base=nowhere")
+    assert done.code == pytest.ExitCode.USAGE_ERROR
+    said = [line for line in done.out.splitlines() if "nowhere" in line]
     assert len(said) == 1
     assert "--bench-gate: git knows no commit 'nowhere'" in said[0]
-    assert "Traceback" not in done.stdout + done.stderr
-    assert "gate.py" not in done.stdout + done.stderr
+    assert "gate.py" not in done.out
 
 
 @pytest.mark.parametrize(
@@ -174,18 +189,16 @@ def test_a_base_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
     ],
 )
 def test_options_of_the_gate_that_can_do_nothing(
-    tmp_path: Path, options: list[str], says: str
+    run_pytest: RunPytest, options: list[str], says: str
 ) -> None:
-    done = run_pytest(tmp_path, *options, only=False)
-    assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert says in done.stderr
-    assert "Traceback" not in done.stderr
+    done = run_pytest(*options, only=False)
+    assert done.code == pytest.ExitCode.USAGE_ERROR
+    assert says in done.out
 
 
-def test_the_gate_compares_with_a_commit(tmp_path: Path) -> None:
-    done = run_pytest(
-        tmp_path, "--bench-gate", "--bench-gate-base=HEAD", "--bench-gate-minutes=1e-6"
-    )
-    assert "bench gate" in done.stdout, done.stdout + done.stderr
-    assert "1 session of new processes" in done.stdout
-    assert done.returncode == 0, done.stdout
+@pytest.mark.slow
+def test_the_gate_compares_with_a_commit(run_pytest: RunPytest) -> None:
+    done = run_pytest("--bench-gate", "--bench-gate-base=HEAD", "--bench-gate-minutes=1e-6")
+    assert "bench gate" in done.out, done.out
+    assert "1 session of new processes" in done.out
+    assert done.code == 0, done.out
