@@ -28,6 +28,7 @@ DTYPES: tuple[DType, ...] = ("float32", "float64")
 FloatMatrix: TypeAlias = NDArray[np.floating[Any]]
 CSRMatrix: TypeAlias = csr_array
 """Sparse X: sorted column indices without duplicates in each row, int32 where they fit."""
+Matrix: TypeAlias = FloatMatrix | CSRMatrix
 Labels: TypeAlias = NDArray[np.intp]
 
 
@@ -188,9 +189,7 @@ class Kernel(ABC):
         """None if it can run on `device` here and now, else the reason in words."""
 
     @abstractmethod
-    def bind(
-        self, X: FloatMatrix | CSRMatrix, y: Labels, *, l2: float, device: str, dtype: DType
-    ) -> Objective:
+    def bind(self, X: Matrix, y: Labels, *, l2: float, device: str, dtype: DType) -> Objective:
         """Place checked data on the device. Users call `logreg_kernels.bind`, which checks it.
 
         X and y may be the caller's own memory: no kernel writes into them.

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from scipy.sparse import csr_array
 
-from logreg_kernels.contract import Array, CSRMatrix, FloatMatrix, Kernel, Objective
+from logreg_kernels.contract import Array, Kernel, Matrix, Objective
 from logreg_kernels.fused_cpu.kernel import FusedCpu
 from logreg_kernels.fused_cuda.kernel import FusedCuda
 from logreg_kernels.jax_kernel.kernel import JaxKernel
@@ -76,7 +76,7 @@ def bind(
     return kernel.bind(matrix, labels, l2=penalty, device=device, dtype=checked_dtype)
 
 
-def why_not_sparse(name: str, X: FloatMatrix | CSRMatrix, device: str = "cpu") -> str | None:
+def why_not_sparse(name: str, X: Matrix, device: str = "cpu") -> str | None:
     """None if a kernel takes this X, else the reason and the kernels that take sparse X."""
     if not isinstance(X, csr_array) or KERNELS[name].takes_csr:
         return None

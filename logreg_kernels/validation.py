@@ -7,10 +7,15 @@ from typing import Any, SupportsFloat
 import numpy as np
 from numpy.typing import NDArray
 
-from logreg_kernels.contract import DTYPES, Array, CSRMatrix, DType, FloatMatrix, Labels
-from logreg_kernels.validation_sparse import check_csr, is_sparse
-
-_REAL_KINDS = "fiub"  # NumPy's letters for floats, integers with and without sign, booleans
+from logreg_kernels.contract import DTYPES, Array, DType, FloatMatrix, Labels, Matrix
+from logreg_kernels.validation_sparse import (
+    REAL_KINDS,
+    check_csr,
+    check_real,
+    check_shape,
+    is_sparse,
+    not_finite,
+)
 
 
 def check_dtype(dtype: object) -> DType:
@@ -39,7 +44,7 @@ def check_l2(l2: SupportsFloat | str | bytes, dtype: DType = "float64") -> float
     return value
 
 
-def check_matrix(X: Array, dtype: DType, name: str = "X") -> FloatMatrix | CSRMatrix:
+def check_matrix(X: Array, dtype: DType, name: str = "X") -> Matrix:
     """`X` as a finite (n, d) array of `dtype`, copied only where it must be.
 
     Sparse X becomes canonical CSR (see `check_csr`). Any other becomes row-contiguous.
@@ -54,19 +59,12 @@ def check_matrix(X: Array, dtype: DType, name: str = "X") -> FloatMatrix | CSRMa
     if is_sparse(X):
         return check_csr(X, dtype, name)
     raw = _real_numbers(X, name)
-    if raw.ndim != 2:
-        raise ValueError(f"{name} must have shape (n, d); got {raw.shape}: use X.reshape(n, d)")
-    if 0 in raw.shape:
-        raise ValueError(f"{name} must have at least one row and one column; got shape {raw.shape}")
+    check_shape(raw, name)
     with np.errstate(over="ignore"):
         matrix: FloatMatrix = np.ascontiguousarray(raw, dtype=dtype)
     if not np.isfinite(matrix).all():
         row, column = np.argwhere(~np.isfinite(matrix))[0]
-        found = raw[row, column]
-        where = f"{name}[{row}, {column}]"
-        if np.isfinite(found):
-            raise ValueError(f"{where} = {found!s} is beyond the range of {dtype}: scale {name}")
-        raise ValueError(f"{name} must be finite; {where} is {found!s}: drop or impute such rows")
+        raise not_finite(name, row, column, raw[row, column], dtype)
     return matrix
 
 
@@ -169,8 +167,7 @@ def _real_numbers(values: Array, name: str) -> NDArray[Any]:
         raise TypeError(f"{name} must be an array of numbers: {error}") from None
     if raw.dtype == object and hasattr(values, "columns"):
         raw = _frame_of_real_numbers(values, name)
-    if raw.dtype.kind not in _REAL_KINDS:
-        raise TypeError(f"{name} must hold real numbers; got dtype {raw.dtype}: encode it first")
+    check_real(raw, name)
     return raw
 
 
@@ -179,7 +176,7 @@ def _frame_of_real_numbers(frame: Any, name: str) -> NDArray[Any]:
     columns = []
     for label, column in frame.items():
         columns.append(np.asarray(column))
-        if columns[-1].dtype.kind not in _REAL_KINDS:
+        if columns[-1].dtype.kind not in REAL_KINDS:
             raise TypeError(
                 f"{name} must hold real numbers; column {label!r} has dtype {column.dtype}: "
                 "encode it first"

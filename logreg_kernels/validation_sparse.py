@@ -6,12 +6,11 @@ import re
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import bsr_array, coo_array, csc_array, csr_array, issparse
 
 from logreg_kernels.contract import Array, CSRMatrix, DType
 
-_REAL_KINDS = "fiub"  # NumPy's letters for floats, integers with and without sign, booleans
+REAL_KINDS = "fiub"  # NumPy's letters for floats, integers with and without sign, booleans
 _LARGEST_INT32 = int(np.iinfo(np.int32).max)
 
 
@@ -37,23 +36,47 @@ def check_csr(X: Array, dtype: DType, name: str = "X") -> CSRMatrix:
     """
     if not issparse(X):
         X = _from_torch(X, name)
-    kind = X.dtype.kind
-    if kind not in _REAL_KINDS:
-        raise TypeError(f"{name} must hold real numbers; got dtype {X.dtype}: encode it first")
-    if X.ndim != 2:
-        raise ValueError(f"{name} must have shape (n, d); got {X.shape}: use X.reshape(n, d)")
-    if 0 in X.shape:
-        raise ValueError(f"{name} must have at least one row and one column; got shape {X.shape}")
-    raw = _canonical(_checked_indices(X, name))
+    check_real(X, name)
+    check_shape(X, name)
+    raw = _checked_indices(X, name)
+    if not raw.has_canonical_format:
+        raw = raw.copy()
+        raw.sum_duplicates()
     with np.errstate(over="ignore"):
         data = raw.data.astype(dtype, copy=False)
-    _check_finite(data, raw, dtype, name)
+    finite = np.isfinite(data)
+    if not finite.all():
+        at = int(np.flatnonzero(~finite)[0])
+        row = int(np.searchsorted(raw.indptr, at, side="right")) - 1
+        raise not_finite(name, row, raw.indices[at], raw.data[at], dtype)
     fits = max(*raw.shape, raw.nnz) <= _LARGEST_INT32
     index = np.int32 if fits else np.int64
     parts = (data, raw.indices.astype(index, copy=False), raw.indptr.astype(index, copy=False))
     matrix = csr_array(parts, shape=raw.shape)
     matrix.has_canonical_format = True
     return matrix
+
+
+def check_real(X: Array, name: str) -> None:
+    """Raise TypeError unless an array holds real numbers or booleans."""
+    if X.dtype.kind not in REAL_KINDS:
+        raise TypeError(f"{name} must hold real numbers; got dtype {X.dtype}: encode it first")
+
+
+def check_shape(X: Array, name: str) -> None:
+    """Raise ValueError unless an array is (n, d), n and d >= 1."""
+    if X.ndim != 2:
+        raise ValueError(f"{name} must have shape (n, d); got {X.shape}: use X.reshape(n, d)")
+    if 0 in X.shape:
+        raise ValueError(f"{name} must have at least one row and one column; got shape {X.shape}")
+
+
+def not_finite(name: str, row: int, column: int, found: Any, dtype: DType) -> ValueError:
+    """The error for an entry of X that is not finite, or not in the range of `dtype`."""
+    where = f"{name}[{row}, {column}]"
+    if np.isfinite(found):
+        return ValueError(f"{where} = {found!s} is beyond the range of {dtype}: scale {name}")
+    return ValueError(f"{name} must be finite; {where} is {found!s}: drop or impute such rows")
 
 
 def filled(X: CSRMatrix) -> str:
@@ -63,7 +86,7 @@ def filled(X: CSRMatrix) -> str:
 
 
 def _checked_indices(X: Array, name: str) -> CSRMatrix:
-    """`X` as CSR, on the same memory if it was CSR. Indices are checked: compiled code trusts them."""
+    """`X` as CSR, with indices checked: compiled code trusts them. Shared where it is CSR."""
     compressed = {"csr": csr_array, "csc": csc_array, "bsr": bsr_array}.get(X.format)
     try:
         if compressed is not None:
@@ -75,27 +98,6 @@ def _checked_indices(X: Array, name: str) -> CSRMatrix:
     except (ValueError, IndexError) as error:
         why = re.sub(r"\s+", " ", str(error)).rstrip(".")
         raise ValueError(f"{name} is not a valid {X.format.upper()} matrix: {why}") from None
-
-
-def _canonical(X: CSRMatrix) -> CSRMatrix:
-    """`X` itself, or a copy with sorted indices and no duplicates."""
-    if not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()
-    return X
-
-
-def _check_finite(data: NDArray[Any], raw: CSRMatrix, dtype: DType, name: str) -> None:
-    """Raise ValueError, with row and column, unless all of `data`, made from `raw`, is finite."""
-    finite = np.isfinite(data)
-    if finite.all():
-        return
-    at = int(np.flatnonzero(~finite)[0])
-    row = int(np.searchsorted(raw.indptr, at, side="right")) - 1
-    where, found = f"{name}[{row}, {raw.indices[at]}]", raw.data[at]
-    if np.isfinite(found):
-        raise ValueError(f"{where} = {found!s} is beyond the range of {dtype}: scale {name}")
-    raise ValueError(f"{name} must be finite; {where} is {found!s}: drop or impute such rows")
 
 
 def _torch_layout(X: Array) -> str:

@@ -19,7 +19,7 @@ from logreg_kernels.validation import check_models
 class FusedCpuBinary(FusedCpuData):
     """f, its gradient and its Hessian; the formulas are the reference's, `NumpyBinary`.
 
-    Sums over rows are those of a block in X's dtype, and float64 beyond.
+    Sums over a few hundred rows are in X's dtype, and their totals in float64.
 
     Traffic: X is read once, n (d itemsize + 1) bytes, or nnz (itemsize + 4) + 9 n of CSR.
     """
@@ -94,7 +94,7 @@ class FusedCpuBinary(FusedCpuData):
             self._passes.add_grad(first.operand, first.labels, w, rows, 0, 1, first.block(), sums)
         first.value_and_grad_batch(w[None])
         first.hvp(w, w)
-        # One column's Hessian, as the whole may not fit into memory.
+        # One column's Hessian: the whole one may not fit into memory.
         X = self.X[:1, :1] if self.is_csr else np.ascontiguousarray(self.X[:1, :1])
         narrow = replace(first, X=X, operand=operand_of(X), coefficient_shape=(1,))
         narrow.hessian(w[:1])

@@ -1,7 +1,7 @@
 """Passes of `fused-cpu` over a dense X, two classes and one model: each reads X once.
 
-A pass takes the rows `start` to `stop`, a thread's part, in blocks that stay in the first-level
-cache between the product with w and the sum of weighted rows. It adds to sums in float64.
+A pass takes a thread's part of the rows, `start` to `stop`, in blocks. A block stays in the
+first-level cache between its product with w and the sum of its weighted rows. Totals are float64.
 """
 
 # Numba types the arguments itself.
@@ -62,7 +62,7 @@ def add_grad(X, sign, w, rows, start, stop, block, grad):
 def value_and_grad(X, sign, w, rows, l2, block):
     """f(w) and its gradient in float64, on this thread alone.
 
-    One call, since on a small X a second one would take longer than the work.
+    It is one call: on a small X a second one would take longer than the work.
     """
     count = sign.shape[0] if rows is None else rows.shape[0]
     grad = np.zeros(w.shape[0])
@@ -99,7 +99,7 @@ def add_hessian(X, w, start, stop, block, hessian):
 
     Args:
         X: (n, d).  w: (d,).  hessian: float64, (d, `padded(d)`); the padding stays 0.
-    Traffic: d itemsize bytes a row; the sums, d^2 of them, are in cache while d is moderate.
+    Traffic: d itemsize bytes a row. The d^2 sums stay in cache while d is moderate.
     """
     d = X.shape[1]
     z = np.empty(block, X.dtype)

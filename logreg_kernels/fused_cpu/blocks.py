@@ -13,38 +13,37 @@ from numpy.typing import NDArray
 from logreg_kernels.contract import FloatMatrix
 from logreg_kernels.fused_cpu.compile import inlined
 
-# After so many rows the sums in X's dtype are added to those in float64: their rounding errors
-# don't grow with n, and the additions cost little beside the rows'.
+# After this many rows the sums in X's dtype are added to those in float64. Their rounding errors
+# then don't grow with n, and the additions cost little.
 FLUSH_ROWS = 512
-# Coefficients of models or classes are padded to a multiple of this, which is one of every
-# vector's lanes.
+# Coefficients of models or classes are padded to a multiple of this: whole vectors on any machine.
 _PADDING = 16
 _BLOCK_BYTES_OF_MANY = 1 << 17
-# How far ahead rows are asked for: some microseconds, and a small part of a second-level cache.
+# How far ahead rows are prefetched: some microseconds, and a small part of a second-level cache.
 _AHEAD_BYTES = 1 << 16
 
 
 def block_rows(X: FloatMatrix) -> int:
-    """Rows of X at a time, a multiple of 8: as many as are taken at once.
+    """Rows of X in a block: a multiple of 8.
 
-    A block must outlive its first loop in the caches, and be long enough for its start to be
-    cheap. Measured at 4, 16, 54, 128, 500, 784 and 4096 columns on Zen 4, AVX-512.
+    A block must stay in the caches through its first loop, and be long enough to start cheaply.
+    Measured at 4, 16, 54, 128, 500, 784 and 4096 columns on Zen 4, AVX-512.
     """
     row_bytes = X.shape[1] * X.itemsize
     return 64 if row_bytes <= 128 else 32 if row_bytes <= 4096 else 8
 
 
 def block_rows_of_many(X: FloatMatrix, n_models: int) -> int:
-    """Rows whose columns and whose logits fill a part of a second-level cache each."""
+    """Rows of a block whose columns, or logits, fill a part of a second-level cache."""
     rows = _BLOCK_BYTES_OF_MANY // (max(X.shape[1], n_models) * X.itemsize)
     return 128 if rows >= 128 else 64 if rows >= 64 else 32 if rows >= 32 else 16
 
 
 @inlined
 def ahead_of(X, block):
-    """Numbers between a block of rows and those that are asked for while it is computed on.
+    """Numbers between a block of rows and those that are prefetched meanwhile.
 
-    0 where X stays in the second-level cache anyway: asking for memory that isn't there costs.
+    0 where X stays in the second-level cache: to prefetch beyond its end costs time.
     """
     if X.size * X.itemsize <= 4 * _AHEAD_BYTES:
         return 0
@@ -65,7 +64,7 @@ def as_columns(W: FloatMatrix) -> NDArray[Any]:
 
 @inlined
 def flush(sums, totals):
-    """totals += sums, in float64; sums are 0 again."""
+    """totals += sums, in float64. sums are set to 0."""
     for j in range(sums.shape[0]):
         totals[j] += sums[j]
         sums[j] = 0
@@ -73,7 +72,7 @@ def flush(sums, totals):
 
 @inlined
 def mean_value_and_grad(nll, grad, w, l2, count):
-    """f and its gradient from sums over `count` rows; grad (d,), float64, is overwritten."""
+    """f and its gradient from sums over `count` rows. grad (d,), float64, is overwritten."""
     squares = 0.0
     for j in range(w.shape[0]):
         coefficient = np.float64(w[j])
@@ -85,7 +84,7 @@ def mean_value_and_grad(nll, grad, w, l2, count):
 
 @inlined
 def take_rows(X, labels, rows, taken, taken_labels):
-    """Copy the rows of X and their labels to a block of their own.
+    """Copy these rows of X and their labels to a block.
 
     Raises:
         IndexError: an index is not in -n ... n - 1.

@@ -1,4 +1,4 @@
-"""How `fused-cpu` is compiled, and kept on disk."""
+"""How `fused-cpu` is compiled and kept on disk."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 import numba
 from numba.core.caching import FunctionCache
 
-# Sums may be reordered into vector lanes, and products and sums contracted: both happen when
-# the code is compiled, so that every run of it rounds alike. NaN and inf keep their meaning.
+# Sums may be reordered into vector lanes, and a product and a sum may become one instruction. Both
+# happen at compilation, so that every run rounds alike. NaN and inf keep their meaning.
 _FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
 
 
@@ -22,22 +22,22 @@ def compiled(function: Any) -> Any:
     The code runs without Python's lock, so that threads run it side by side.
     """
     dispatcher = numba.njit(fastmath=_FASTMATH, nogil=True, error_model="numpy")(function)
-    # Where no folder can be written, it is compiled in each process anew.
+    # Where no folder can be written, each process compiles anew.
     with contextlib.suppress(RuntimeError):
         dispatcher._cache = _Cache(function)
     return dispatcher
 
 
 def inlined(function: Any) -> Any:
-    """As `compiled`, for what only compiled code calls: it is kept as a part of its callers."""
+    """As `compiled`, for what only compiled code calls. It is kept with its callers."""
     return numba.njit(fastmath=_FASTMATH, error_model="numpy")(function)
 
 
 class _Cache(FunctionCache):  # type: ignore[misc]
-    """Numba's cache on disk, which forgets what it compiled when *any* source file has changed.
+    """Numba's cache on disk, which is invalid when *any* source file of this folder has changed.
 
-    Numba looks at the function's own file only, and would go on running what was compiled with
-    an older version of a function from another file.
+    Numba looks at a function's own file only. It would go on running code compiled with an older
+    version of a function from another file. Compiled code takes nothing from other folders.
     """
 
     def _index_key(self, signature: Any, codegen: Any) -> tuple[Any, ...]:

@@ -1,8 +1,8 @@
 """Passes of `fused-cpu` over a sparse X: each reads its entries once, and nothing is made dense.
 
-Under the same names, and with the same arguments, as those over a dense X, but for X itself: the
-values, their columns, and where each row of them begins, as `operand_of` makes them. A row lies in
-the first-level cache between its product with w and its sum.
+They have the names and arguments of the passes over a dense X. X itself is a tuple, as `operand_of`
+makes it: the values, their columns, and where each row begins. A row stays in the first-level cache
+between its product with w and its sum.
 """
 
 # Numba types the arguments itself.
@@ -24,9 +24,9 @@ from logreg_kernels.fused_cpu.losses import (
     softmax_weight,
 )
 
-# After so many entries a column, on average, the sums in X's dtype are added to those in float64.
+# After this many entries a column, on average, sums in X's dtype are added to those in float64.
 FLUSH_ENTRIES = 8
-# Unsigned, like the columns: compiled code asks of a signed index whether it counts from the end.
+# Unsigned, like the columns: compiled code checks whether a signed index counts from the end.
 ONE, TWO, THREE = np.uint64(1), np.uint64(2), np.uint64(3)
 
 
@@ -34,8 +34,8 @@ ONE, TWO, THREE = np.uint64(1), np.uint64(2), np.uint64(3)
 def add_grad(X, sign, w, rows, start, stop, block, grad):
     """grad += sum_i (dnll_i/dz_i) x_i over a part of the rows; returns sum_i nll_i.
 
-    A coefficient and its sum lie side by side: an entry of X then misses the first-level cache
-    once, for the product, and finds the other there for the sum.
+    A coefficient and its sum lie side by side. An entry of X then misses the first-level cache
+    once, for the product, and finds the sum there.
 
     Raises:
         IndexError: a row index is out of range.
@@ -180,7 +180,7 @@ def dot(values, columns, w):
 
 @inlined
 def dot_with_pairs(values, columns, start, stop, pairs):
-    """x_i . w, of coefficients that have a sum beside each; four sums hide the latency."""
+    """x_i . w, of coefficients with a sum beside each. Four totals hide the latency."""
     a = b = c = d = pairs.dtype.type(0)
     whole = start + (stop - start) // 4 * 4
     for entry in range(start, whole, 4):

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from logreg_kernels.contract import Array, CSRMatrix, FloatMatrix
+from logreg_kernels.contract import Array, FloatMatrix, Matrix
 from logreg_kernels.fused_cpu.blocks import block_rows, block_rows_of_many
 from logreg_kernels.fused_cpu.threads import in_parts, n_parts
 from logreg_kernels.numpy_kernel.data import NumpyData
 from logreg_kernels.torch_kernels.devices import place
 from logreg_kernels.validation import check_coefficients, check_rows
 
-# A part of a dense X begins at a multiple of so many rows: of every block's.
+# A part of a dense X begins at a multiple of this, which is one of every block's rows.
 _ROW_UNIT = 128
 
 
@@ -39,7 +39,7 @@ class FusedCpuData(NumpyData):
         return isinstance(self.X, csr_array)
 
     def block(self, n_models: int = 1) -> int:
-        """Rows of a dense X at a time, for so many models, classes, or columns of a Hessian."""
+        """Rows of a dense X at a time, for this many models, classes, or columns of a Hessian."""
         if self.is_csr:
             return 1
         return block_rows(self.X) if n_models == 1 else block_rows_of_many(self.X, n_models)
@@ -57,16 +57,16 @@ class FusedCpuData(NumpyData):
         n_rows: int | None = None,
         n_models: int = 1,
     ) -> tuple[Any, list[Any]]:
-        """Sums over rows that `work(sums, start, stop)` adds to, and what it returned.
+        """Sums over rows that `work(sums, start, stop)` adds to, and what each call returned.
 
-        The parts' sums are added in their order: for a given number of threads the result is
-        the same to the last bit.
+        The parts' sums are added in their order. For a given number of threads the result is the
+        same to the last bit.
 
         Args:
             shape: of the sums, which are float64 and start at 0.
             work: called for each part of the rows, side by side.
-            n_rows: positions in a list of rows; None for all rows of X.
-            n_models: how many times as much work a row is as for one model.
+            n_rows: length of a list of rows; None for all rows of X.
+            n_models: the work for a row, as a multiple of that for one model.
         """
         parts = self.n_parts(n_rows, n_models)
         bounds = self._bounds(parts, n_rows)
@@ -75,12 +75,12 @@ class FusedCpuData(NumpyData):
         return sums.sum(axis=0) if parts > 1 else sums[0], returned
 
     def n_parts(self, n_rows: int | None, n_models: int = 1) -> int:
-        """Threads that share a pass over so many rows; `totals` says of what."""
+        """Threads that share a pass over this many rows; arguments as in `totals`."""
         share = 1.0 if n_rows is None else n_rows / self.n_samples
         return n_parts(int(share * self.x_bytes * n_models))
 
     def _bounds(self, parts: int, n_rows: int | None) -> list[int]:
-        """Where each part of the rows starts, and the end."""
+        """Where each part of the rows starts, and where the last one ends."""
         if n_rows is None and self.is_csr:  # as many entries for each
             starts = self.operand[2]
             wanted = np.arange(parts) * (starts[-1] / parts)
@@ -99,11 +99,11 @@ def copied_rows(rows: Array | None) -> NDArray[np.int64] | None:
     return np.asarray(rows.astype(np.int64))
 
 
-def operand_of(X: FloatMatrix | CSRMatrix) -> Any:
+def operand_of(X: Matrix) -> Any:
     """X for compiled code: an array (n, d), or the values, columns and row starts of CSR.
 
-    On the same memory, but for the starts. Columns are unsigned, as compiled code asks of each
-    signed index whether it counts from the end.
+    It shares the memory of X, except for the row starts. Columns are unsigned, since compiled code
+    checks whether a signed index counts from the end.
     """
     if not isinstance(X, csr_array):
         return _writable(X)
@@ -116,9 +116,9 @@ def operand_of(X: FloatMatrix | CSRMatrix) -> Any:
 
 
 def _writable(array: NDArray[Any]) -> NDArray[Any]:
-    """An array on the same memory that may be written, though nothing here does.
+    """A writable array on the same memory. Nothing writes into it.
 
-    Compiled code takes a read-only array for another type, and would be compiled once more.
+    A read-only array is another type to Numba, and the passes would be compiled once more.
     """
     aligned = np.require(array, requirements=["C", "A"])
     return aligned if aligned.flags.writeable else np.asarray(place(aligned, "cpu").numpy())

@@ -5,30 +5,26 @@ from __future__ import annotations
 import importlib.util
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from logreg_kernels.contract import (
     BindTimes,
-    CSRMatrix,
     DType,
-    FloatMatrix,
     Kernel,
     Labels,
+    Matrix,
+    Objective,
     coefficient_shape,
 )
-
-if TYPE_CHECKING:
-    from logreg_kernels.fused_cpu.binary import FusedCpuBinary
-    from logreg_kernels.fused_cpu.softmax import FusedCpuSoftmax
 
 
 @dataclass(frozen=True)
 class FusedCpu(Kernel):
     """NLL and gradient in one pass over X, on as many threads as torch has.
 
-    The code is compiled for this machine's vectors once, and kept on disk.
+    Its code is compiled once for this machine's vectors, and kept on disk.
     """
 
     takes_csr: ClassVar[bool] = True
@@ -43,11 +39,9 @@ class FusedCpu(Kernel):
             return "Numba is not installed: pip install numba"
         return None
 
-    def bind(
-        self, X: FloatMatrix | CSRMatrix, y: Labels, *, l2: float, device: str, dtype: DType
-    ) -> FusedCpuBinary | FusedCpuSoftmax:
-        """Keep the data where it is; compile all passes, or load them from disk."""
-        # Numba takes half a second to import, which only those who use it should wait for.
+    def bind(self, X: Matrix, y: Labels, *, l2: float, device: str, dtype: DType) -> Objective:
+        """Keep the data where it is. Compile all passes, or load them from disk."""
+        # Numba takes half a second to import. Only those who use it should wait.
         from logreg_kernels.fused_cpu.binary import FusedCpuBinary
         from logreg_kernels.fused_cpu.data import operand_of
         from logreg_kernels.fused_cpu.softmax import FusedCpuSoftmax

@@ -1,6 +1,6 @@
-"""The elementwise middle of a pass of `fused-cpu`: from a block's logits to what weighs its rows.
+"""The elementwise part of a pass of `fused-cpu`: from a block's logits to the weights of its rows.
 
-All of it is written without branches that depend on the data, so that LLVM makes vector code.
+There are no branches that depend on the data, so that LLVM makes vector code.
 """
 
 # Numba types the arguments itself.
@@ -35,7 +35,7 @@ def nll_and_residuals(z, sign, residual):
 
     Args:
         z: logits, at least (m,).  sign: 2 y - 1 as int8, (m,).
-        residual: written, at least (m,); not z, or the loop would run number by number.
+        residual: written, at least (m,). If it were z, the loop would not become vector code.
     """
     total = z.dtype.type(0)
     for i in range(sign.shape[0]):
@@ -46,10 +46,7 @@ def nll_and_residuals(z, sign, residual):
 
 @inlined
 def add_nll_and_residuals(Z, sign, nll):
-    """The same of many models: logits Z (m, at least k) become residuals, nll (k,) grows.
-
-    A row has one label, and as many logits as there are models.
-    """
+    """The same for k models: logits Z (m, at least k) become residuals, and nll (k,) grows."""
     for i in range(sign.shape[0]):
         s = Z.dtype.type(sign[i])
         row = Z[i]
@@ -60,7 +57,7 @@ def add_nll_and_residuals(Z, sign, nll):
 
 @inlined
 def curvature_at(z):
-    """p (1 - p) = e / (1 + e)^2 with e = exp(-|z|): does not cancel where 1 - p rounds to 0."""
+    """p (1 - p) = e / (1 + e)^2 with e = exp(-|z|), exact where 1 - p rounds to 0."""
     one = number_like(z, 1)
     e = exp_of_negative(-abs(z))
     return e / ((one + e) * (one + e))
@@ -79,12 +76,12 @@ def softmax(z, tops):
 
         p_k = exp(z_k - top) / (1 + rest),   rest = sum_{k != best} exp(z_k - top)
 
-    with `best` the first index of the largest logit, `top`. Its own term, 1, stays out of `rest`,
-    which may be tiny: logsumexp(z) is then top + log1p(rest) without cancellation.
+    `best` is the first index of the largest logit, `top`. Its own term, 1, stays out of `rest`,
+    which may be tiny. Then logsumexp(z) = top + log1p(rest) does not cancel.
 
     Args:
         z: shape (c,), c a multiple of `len(tops)`; -inf where there is no class.
-        tops: scratch; as many running maxima, so that they are found a vector at a time.
+        tops: scratch for running maxima, so that they are found a vector at a time.
     Source: Blanchard, Higham and Higham (2021), "Accurately computing the log-sum-exp and softmax
         functions", algorithm 3.1 with the largest term left out of the sum.
     """
@@ -122,8 +119,8 @@ def softmax_nll_and_residuals(z, label, tops):
 
         nll = (top - z_label) + log1p(rest),   p_label - 1 = -sum_{k != label} p_k
 
-    Nothing cancels: where the label is certain, nll and residual are the small sum itself, and
-    elsewhere the other terms contain the largest one, 1.
+    Nothing cancels. Where the label is certain, nll and residual are the small sum itself.
+    Elsewhere the other terms contain the largest one, 1.
 
     Args:
         z, tops: as `softmax` takes them.
@@ -140,10 +137,10 @@ def softmax_nll_and_residuals(z, label, tops):
 
 @inlined
 def curve_softmax(p, u, best, n_classes):
-    """Probabilities p become S = p * (u - p . u); u, the logits of v, is overwritten.
+    """Probabilities p become S = p * (u - p . u). u, the logits of v, is overwritten.
 
-    u is taken relative to the likeliest class, `best`: where that one is certain, p . u is then
-    a sum of small terms, and u - p . u does not cancel.
+    u is taken relative to the likeliest class, `best`. Where that one is certain, p . u is a sum of
+    small terms, and u - p . u does not cancel.
     """
     u_best, mean = u[best], p.dtype.type(0)
     for k in range(n_classes):
@@ -155,7 +152,7 @@ def curve_softmax(p, u, best, n_classes):
 
 @inlined
 def softmax_weight(p, k, j, n_classes):
-    """p_k ([k = j] - p_j); on the diagonal p_k times the others' sum, as 1 - p_k may round to 0."""
+    """p_k ([k = j] - p_j). The diagonal is p_k times the others' sum: 1 - p_k may round to 0."""
     if j != k:
         return -p[k] * p[j]
     others = p.dtype.type(0)

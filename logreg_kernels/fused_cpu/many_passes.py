@@ -1,7 +1,7 @@
 """Passes of `fused-cpu` over a dense X with many models or classes: each reads X once.
 
-A block's logits, rows by models, are made, turned into what weighs the rows, and multiplied with
-the rows again while both lie in cache: no matrix of n rows and k columns is ever in memory.
+A block's logits, rows by models, become the weights of its rows and are multiplied with the rows
+while both lie in cache. No matrix of n rows and k columns is ever in memory.
 """
 
 # Numba types the arguments itself.
@@ -31,7 +31,7 @@ def add_batch_grads(X, sign, coefficients, start, stop, block, nll, grads):
         X: (n, d).  sign: 2 y - 1 as int8, (n,).
         coefficients: W^T, (d, `padded(k)`).
         start, stop: the part's rows.  block: rows at a time.
-        nll: float64, (k,).  grads: float64, (d, `padded(k)`); beyond k they mean nothing.
+        nll: float64, (k,).  grads: float64, (d, `padded(k)`), without meaning beyond k.
     Traffic: d itemsize + 1 bytes a row, for all models together.
     """
     d = X.shape[1]
@@ -100,10 +100,8 @@ def add_softmax_hvp(X, coefficients, v_coefficients, n_classes, start, stop, blo
     Traffic: d itemsize bytes a row.
     """
     d = X.shape[1]
-    P, U = (
-        np.empty((block, coefficients.shape[1]), X.dtype),
-        np.empty((block, coefficients.shape[1]), X.dtype),
-    )
+    P = np.empty((block, coefficients.shape[1]), X.dtype)
+    U = np.empty((block, coefficients.shape[1]), X.dtype)
     sums, tops = np.zeros(coefficients.shape, X.dtype), np.empty(16, X.dtype)
     for first in range(start, stop, block):
         count = min(block, stop - first)
@@ -126,7 +124,7 @@ def add_softmax_hessian(X, coefficients, n_classes, start, stop, block, hessian)
     Args:
         X: (n, d).  coefficients: W^T, (d, `padded(c)`).
         hessian: float64, (c, c, d, `padded(d)`), class by class; blocks above l = k stay 0.
-    Traffic: d itemsize bytes a row; the sums, c^2 d^2 of them, are in cache while few.
+    Traffic: d itemsize bytes a row. The c^2 d^2 sums stay in cache while they are few.
     """
     d = X.shape[1]
     P = np.empty((block, coefficients.shape[1]), X.dtype)

@@ -1,7 +1,7 @@
 """exp and log1p without branches, for loops that LLVM turns into vector code.
 
-NumPy and libm call a function for each element, or for a whole array that has left the cache by
-then. These are inlined into the loop over a block of rows.
+These are inlined into the loop over a block of rows. libm would be called for each element, and
+NumPy for a whole array, which would have left the cache by then.
 """
 
 # Numba reads these functions, and types its arguments itself.
@@ -14,12 +14,12 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload, register_jitable
 
-# Contraction to fused multiply-adds alone: with "reassoc", which the loops around these have,
-# LLVM would add up the two parts of ln 2 again.
+# Contraction to fused multiply-adds alone. With "reassoc", which the loops around these have, LLVM
+# would add up the two parts of ln 2.
 _OPTIONS = {"fastmath": {"contract"}, "forceinline": True}
 
 _LOG2_E = 1.4426950408889634
-# ln 2 in two parts; the first has few enough bits that k times it is exact.
+# ln 2 in two parts. The first has few enough bits that k times it is exact.
 _LN2 = {
     np.float32: (0.693145751953125, 1.4286067653301e-06),
     np.float64: (0.6931471803691238, 1.9082149292705877e-10),
@@ -57,7 +57,7 @@ def exp_of_negative(x):
         exp(x) = 2^k exp(r),   k = round(x / ln 2),   r = x - k ln 2,   |r| <= ln(2) / 2
         exp(r) = 1 + r + r^2 q(r),   q of degree 4 (float32) or 9 (float64)
 
-    2^k is made in two halves, so that results below the smallest normal number come out, too.
+    2^k is a product of two factors, so that results below the smallest normal number are right.
 
     Source: Cody and Waite (1980), Software Manual for the Elementary Functions, ch. 6; q by
         Chebyshev interpolation of (exp(r) - 1 - r) / r^2, error below 7e-8 and 2e-16.
@@ -78,7 +78,7 @@ def log1p_of_fraction(e):
 
 
 def number_like(x, value):
-    """`value` as a number of x's type: a plain 1 would make float64 of float32."""
+    """`value` as a number of x's type. A plain 1 would make float64 of float32."""
     raise NotImplementedError("called from compiled code only")
 
 
@@ -126,7 +126,7 @@ def _log1p_of_fraction(e):
 
 
 def _polynomial(number, coefficients):
-    """A compiled polynomial; of ten coefficients, its two halves grow side by side."""
+    """A compiled polynomial. Of ten coefficients, two halves are evaluated side by side."""
     if len(coefficients) == 5:
         a4, a3, a2, a1, a0 = map(number, coefficients)
         return register_jitable(**_OPTIONS)(lambda x: a0 + x * (a1 + x * (a2 + x * (a3 + x * a4))))

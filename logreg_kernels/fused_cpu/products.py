@@ -4,14 +4,14 @@
     add_weighted_rows   g += X^T r           a few vectors of g at a time, in registers
     add_products        C += A B             small tiles of C in registers, for many models
 
-Each sum has a fixed order, which depends on the shapes and the machine's vectors alone. What a
-block adds to a sum starts from 0, so that rounding errors grow with the rows of a block and
-the number of blocks, not with their product.
+Each sum has a fixed order, which depends on the shapes and the machine's vectors alone. A block's
+own sum starts from 0, so that rounding errors grow with the rows of a block and the number of
+blocks, not with their product.
 
-While the arithmetic of a block runs, memory would idle. So the first two ask for rows further on,
-in the order in which they lie in memory and evenly over both loops: half of a block's worth each.
-Rejected: the same rows, one block further on, asked for as each row is added up. All requests then
-come in the second loop, faster than the buffers for them empty, and jump from row to row.
+Memory would idle while a block is computed on. So the first two loops prefetch later rows, in their
+order in memory, half of a block each. Rejected: to prefetch the next block's row as each row is
+added up. All requests then come in the second loop, faster than their buffers empty, and jump from
+row to row.
 """
 
 # Numba types the arguments of intrinsics itself.
@@ -27,8 +27,8 @@ from numba.extending import intrinsic
 
 from logreg_kernels.fused_cpu.vectors import I64, REGISTERS, Emitter
 
-# Rows whose products with w grow side by side. Each has one accumulator, and together they hide
-# the latency of a fused multiply-add, 4 cycles on two units.
+# Rows whose products with w grow side by side. Each has one accumulator. Together they hide the
+# latency of a fused multiply-add, 4 cycles on two units.
 ROWS_AT_ONCE = 8 if REGISTERS == 32 else 4
 # Vectors of the gradient that stay in registers while all rows of a block are added to them.
 COLUMN_VECTORS = 4
@@ -44,7 +44,7 @@ def row_products(typing_context, X, first, count, w, z, ahead):
 
     Args:
         X: (n, d), row-contiguous.  w: (d,), contiguous.  z: written, at least (count,).
-        ahead: numbers between a block and what is asked for.
+        ahead: numbers between a block and what is prefetched; see `ahead_of`.
     """
 
     def generate(context, builder, signature, arguments):
@@ -150,15 +150,15 @@ def add_weighted_rows(typing_context, X, first, count, r, grad, ahead):
 def add_products(typing_context, A, first, row_step, term_step, rows, terms, B, C):
     """C[a, :] += sum_t A.flat[first + a row_step + t term_step] B[t, :],  a < rows, t < terms.
 
-    A is read a number at a time, by rows or by columns as the steps say, and B and C a vector at
-    a time: this is A B as well as A^T B.
+    A is read a number at a time, B and C a vector at a time. The steps say whether A is read by
+    rows or by columns: this is A B as well as A^T B.
 
     Args:
         A: contiguous.
-        B: (at least `terms`, m).  C: (at least `rows`, m), both row-contiguous, with m a multiple
-            of `padded(1)`: there are no masks here.
+        B: (at least `terms`, m).  C: (at least `rows`, m). Both are row-contiguous, and m is a
+            multiple of `padded(1)`, since there are no masks here.
     Source: Goto and van de Geijn (2008), "Anatomy of high-performance matrix multiplication",
-        section 5, for the tile in registers; nothing is packed, since the blocks lie in cache.
+        section 5, for the tile in registers. Nothing is packed, since the blocks lie in cache.
     """
 
     def generate(context, builder, signature, arguments):

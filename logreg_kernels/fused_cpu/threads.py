@@ -12,13 +12,13 @@ import torch
 
 Result = TypeVar("Result")
 
-# A thread must get at least this much of X: to wake one takes some 100 microseconds on a virtual
-# machine, and as long as that one core alone is as fast as two (measured at 54 columns, float32).
+# A thread must get at least this much of X. To wake one takes some 100 microseconds on a virtual
+# machine, and below this size one core is as fast as two (measured at 54 columns, float32).
 _MIN_BYTES = 1 << 22
 
 
 def n_parts(n_bytes: int) -> int:
-    """How many threads share a pass over so much of X: at most as many as torch has."""
+    """How many threads share a pass over this much of X: at most as many as torch has."""
     return max(1, min(torch.get_num_threads(), n_bytes // _MIN_BYTES))
 
 
@@ -26,8 +26,8 @@ def in_parts(work: Callable[[int], Result], parts: int) -> list[Result]:
     """`[work(0), ..., work(parts - 1)]`, side by side; compiled code runs without Python's lock.
 
     Rejected: Numba's `prange`. Its threads live in a library that ends the process at a fork
-    (OpenMP), or at two calls at once (workqueue), and they go on spinning when they are done,
-    which costs whoever runs next.
+    (OpenMP) or at two calls at once (workqueue). They go on spinning when they are done, which
+    slows what runs next.
     """
     others: list[Future[Result]] = [_pool().submit(work, part) for part in range(1, parts)]
     return [work(0), *(other.result() for other in others)]

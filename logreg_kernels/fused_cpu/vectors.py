@@ -1,7 +1,7 @@
 """LLVM's vector types and instructions, for the inner loops of `fused-cpu`.
 
-Numba turns scalar loops into vector code, but not these: with several rows of X in flight it
-suspects that they overlap, and it has no masked loads for the columns that don't fill a vector.
+Numba turns scalar loops into vector code, but not these. With several rows of X in flight it
+suspects that they overlap, and it has no masked loads for columns that don't fill a vector.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ I1, I8, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 32, 64))
 
 
 def vector_bytes() -> int:
-    """Bytes of a vector register of this machine: AVX-512, AVX, or what all machines have."""
+    """Bytes of a vector register of this machine: of AVX-512, of AVX, or 16."""
     features = llvm.get_host_cpu_features()
     return 64 if features.get("avx512f") else 32 if features.get("avx") else 16
 
@@ -45,7 +45,7 @@ class Emitter:
         return self.builder.gep(data, [index])
 
     def load(self, data: Any, index: Any, mask: Any = None) -> Any:
-        """The vector that starts at `index`; lanes that the mask leaves out are 0, and not read."""
+        """The vector that starts at `index`. Masked lanes are 0, and are not read."""
         pointer = self.builder.bitcast(self.at(data, index), self.vector.as_pointer())
         if mask is None:
             return self.builder.load(pointer, align=self.bytes)
@@ -53,7 +53,7 @@ class Emitter:
         return self._call(f"llvm.masked.load.{self._suffix}.p0", self.vector, arguments)
 
     def store(self, value: Any, data: Any, index: Any, mask: Any = None) -> None:
-        """Write a vector; lanes that the mask leaves out stay as they are."""
+        """Write a vector. Masked lanes stay as they are."""
         pointer = self.builder.bitcast(self.at(data, index), self.vector.as_pointer())
         if mask is None:
             self.builder.store(value, pointer, align=self.bytes)
@@ -70,7 +70,7 @@ class Emitter:
         return self._splat(number, self.vector)
 
     def first_lanes(self, count: Any) -> Any:
-        """The mask of the lanes below `count`, which may be negative or more than there are."""
+        """The mask of the lanes below `count`, which may be any integer."""
         integers = ir.VectorType(I64, self.lanes)
         lane = ir.Constant(integers, list(range(self.lanes)))
         return self.builder.icmp_signed("<", lane, self._splat(count, integers))
@@ -78,8 +78,8 @@ class Emitter:
     def sums(self, vectors: Sequence[Any]) -> Any:
         """The sum of each vector's lanes, as a vector of as many lanes as there are vectors.
 
-        Their number is a power of two. A tree: at each step the halves of two vectors become one,
-        so that k vectors take k - 1 additions and not k times log2(lanes).
+        Their number is a power of two. At each step of a tree the halves of two vectors become one:
+        k vectors take k - 1 additions, not k times log2(lanes).
         """
         vectors, width, lanes = list(vectors), self.lanes, self.lanes
         while len(vectors) > 1 or width > 1:
@@ -106,15 +106,13 @@ class Emitter:
         self.builder.store(sums, pointer, align=self.bytes)
 
     def prefetch(self, data: Any, index: Any, vectors: int) -> None:
-        """Ask for the cache lines of vectors from `index` on, which may lie beyond the end."""
+        """Prefetch the cache lines of vectors from `index` on, which may lie beyond the end."""
         for number in range(vectors):
-            self._prefetch(self.at(data, self.builder.add(index, I64(number * self.lanes))))
-
-    def _prefetch(self, number: Any) -> None:
-        pointer = self.builder.bitcast(number, I8.as_pointer())
-        # To read, into the second-level cache, data rather than instructions. Into the first
-        # level, requests wait for its few buffers, and the arithmetic waits behind them.
-        self._call("llvm.prefetch.p0", ir.VoidType(), [pointer, I32(0), I32(2), I32(1)])
+            start = self.at(data, self.builder.add(index, I64(number * self.lanes)))
+            pointer = self.builder.bitcast(start, I8.as_pointer())
+            # Arguments: to read, into the second-level cache, data. The first level has few
+            # buffers: requests would wait for them, and the arithmetic behind the requests.
+            self._call("llvm.prefetch.p0", ir.VoidType(), [pointer, I32(0), I32(2), I32(1)])
 
     def loop(self, start: Any, stop: Any, step: int) -> Any:
         """A context manager around the loop's body, which yields the counter first."""

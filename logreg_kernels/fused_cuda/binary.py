@@ -8,9 +8,9 @@ import torch
 
 from logreg_kernels.contract import Array
 from logreg_kernels.fused_cuda.launch import (
-    batch_shape,
+    batch_options,
     device_code,
-    gram_shape,
+    gram_options,
     launching,
     max_batch_features,
     max_coefficients,
@@ -60,11 +60,11 @@ class FusedCudaBinary(FusedCudaObjective):
         """
         w = self.checked(w).contiguous()
         n_samples, n_features = self.X.shape
-        tile = gram_shape(n_features)
-        n_blocks = (n_features - 1) // tile.columns + 1
+        gram = gram_options(n_features)
+        n_blocks = (n_features - 1) // gram["BLOCK_D"] + 1
         n_pairs = n_blocks * (n_blocks + 1) // 2
         memory = max_coefficients(self.dtype) // n_features**2
-        n_row_blocks = (n_samples - 1) // tile.rows + 1
+        n_row_blocks = (n_samples - 1) // gram["BLOCK_N"] + 1
         n_splits = max(1, min(n_row_blocks, self.max_programs // n_pairs, memory))
         H: torch.Tensor = w.new_empty((n_features, n_features))
         partials = w.new_empty((n_splits, n_features, n_features))
@@ -75,7 +75,7 @@ class FusedCudaBinary(FusedCudaObjective):
                 n_programs, options = self._row_blocks(n_samples)
                 device_code().curvatures[(n_programs,)](self.X, w, weight, n_samples, **options)
             device_code().gram_partials[(n_splits, n_blocks, n_blocks)](
-                self.X, w, weight, partials, n_samples, **tile.launch_options(n_features)
+                self.X, w, weight, partials, n_samples, **gram
             )
             reduce_partials(partials, None, self.penalty, None, H, n_samples, n_splits, self.dtype)
         H.diagonal().add_(self.penalty)
@@ -84,15 +84,15 @@ class FusedCudaBinary(FusedCudaObjective):
     def _launch_batch(self, W: torch.Tensor, values: torch.Tensor, grads: torch.Tensor) -> None:
         n_samples, n_features = self.X.shape
         n_models = W.shape[0]
-        tile = batch_shape(n_features, self.dtype)
+        options = batch_options(n_features, self.dtype)
         memory = max_coefficients(self.dtype) // (n_models * (n_features + 1))
-        n_row_blocks = (n_samples - 1) // tile.rows + 1
+        n_row_blocks = (n_samples - 1) // options["BLOCK_N"] + 1
         n_programs = max(1, min(n_row_blocks, self.max_programs, memory))
         partials = W.new_empty(n_models * n_programs * (n_features + 1))
-        grid = (n_programs, (n_models - 1) // tile.models + 1)
+        grid = (n_programs, (n_models - 1) // options["BLOCK_M"] + 1)
         arguments = (self.X, self.labels, W, partials, n_samples, n_models)
         with launching(self.X):
-            device_code().batch_partials[grid](*arguments, **tile.launch_options(n_features))
+            device_code().batch_partials[grid](*arguments, **options)
             reduce_partials(
                 partials, W, self.penalty, values, grads, n_samples, n_programs, self.dtype
             )

@@ -22,10 +22,10 @@ from typing import Any
 
 from logreg_kernels.contract import DTYPES, DType
 from logreg_kernels.fused_cuda.launch import (
-    batch_shape,
+    batch_options,
     block_shape,
     device_code,
-    gram_shape,
+    gram_options,
     max_batch_features,
     max_coefficients,
     max_features,
@@ -133,9 +133,9 @@ def build(
     if kernel == "reduce_partials":
         launched = reduction_options(n_coefficients, dtype, batch=False)
     elif kernel == "gram_partials":
-        launched = gram_shape(n_features).launch_options(n_features)
+        launched = gram_options(n_features)
     elif kernel == "batch_partials":
-        launched = batch_shape(n_features, dtype).launch_options(n_features)
+        launched = batch_options(n_features, dtype)
     else:
         block = block_shape(n_features, dtype, 2 if storage else None)
         launched = block.launch_options(n_features)
@@ -200,7 +200,7 @@ def launched_kernels(n_classes: int, n_features: int, dtype: DType) -> list[str]
     if n_classes > 2:
         return ["softmax_partials", "softmax_hvp_partials", "reduce_partials"]
     kernels = ["nll_and_grad_partials", "hvp_partials", "gram_partials", "reduce_partials"]
-    if n_features > gram_shape(n_features).columns:
+    if n_features > gram_options(n_features)["BLOCK_D"]:
         kernels.append("curvatures")
     if n_features <= max_batch_features(dtype):
         kernels.append("batch_partials")

@@ -14,11 +14,11 @@ import torch
 from logreg_kernels.contract import (
     DTYPES,
     BindTimes,
-    CSRMatrix,
     DType,
-    FloatMatrix,
     Kernel,
     Labels,
+    Matrix,
+    Objective,
     coefficient_shape,
 )
 from logreg_kernels.fused_cuda.binary import FusedCudaBinary
@@ -37,13 +37,13 @@ from logreg_kernels.torch_kernels.devices import TORCH_DTYPES, device_unavailabl
 class FusedCuda(Kernel):
     """NLL and gradient in one pass over X, on a CUDA device, without atomics.
 
-    Under TRITON_INTERPRET=1 it also runs on "cpu", through Triton's interpreter: the same
+    Under TRITON_INTERPRET=1 it also runs on "cpu", through Triton's interpreter. That is the same
     code, thousands of times slower, for tests.
     """
 
     name: str = "fused-cuda"
     storage: Literal["bfloat16"] | None = None
-    """Type that X is rounded to: half the bytes. The arithmetic stays in float32.
+    """Type that X is rounded to, of half the bytes. The arithmetic stays in float32.
 
     Rounding X to 8 significant bits moves each entry by at most 2^-8 of it. Value, gradient and
     Hessian are those of the rounded X, up to rounding in float32.
@@ -56,7 +56,7 @@ class FusedCuda(Kernel):
 
     @property
     def interpreted(self) -> bool:
-        """Whether Triton's interpreter runs it, on any device: then its times mean nothing."""
+        """Whether Triton's interpreter runs it, on any device."""
         return _triton_installed() and bool(device_code().INTERPRETED)
 
     def unavailable(self, device: str = "cpu") -> str | None:
@@ -74,15 +74,13 @@ class FusedCuda(Kernel):
             "(TRITON_INTERPRET=1 runs it on a CPU, to test it, never to time it)"
         )
 
-    def bind(
-        self, X: FloatMatrix | CSRMatrix, y: Labels, *, l2: float, device: str, dtype: DType
-    ) -> FusedCudaObjective:
+    def bind(self, X: Matrix, y: Labels, *, l2: float, device: str, dtype: DType) -> Objective:
         """Transfer the data, and compile for its width all that an optimizer may call.
 
         Raises:
-            ValueError: another dtype than float32, where X is rounded to bfloat16; or entries of X
-                that overflow there; X has more than `max_features(dtype)` columns, or W more than
-                `max_coefficients(dtype)` entries.
+            ValueError: X has more than `max_features(dtype)` columns, or W more than
+                `max_coefficients(dtype)` entries. Where X is rounded to bfloat16: dtype is not
+                float32, or entries of X overflow.
         """
         n_features = X.shape[1]
         shape = coefficient_shape(y, n_features)
@@ -143,7 +141,7 @@ def objective_of(
     )
 
 
-# A Hessian above it is compiled for when it is first asked for: here it would take the memory.
+# A larger Hessian is compiled at its first call: in bind it would take too much memory.
 _MAX_HESSIAN_BYTES = 1 << 26
 
 

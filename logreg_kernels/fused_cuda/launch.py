@@ -1,4 +1,4 @@
-"""How `fused-cuda` is launched: its tiles, its number of programs, and the reduction at the end."""
+"""How `fused-cuda` is launched: tiles, number of programs, and the reduction at the end."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from logreg_kernels.contract import DType
 _ITEMSIZE: dict[DType, int] = {"float32": 4, "float64": 8}
 _VECTOR_BYTES = 16  # the widest load of one lane
 _SECTOR_BYTES = 32  # the least that device memory hands out
-# What a lane holds of X, and again of the gradient's sums (with more than two classes, of one
-# class's products): 128 bytes are 32 registers each, with w a third time. Half as much leaves
-# fewer bytes in flight to cover the latency of device memory; twice as much, which only rows
-# above 32 KiB take, leaves room for half the warps.
+# What a lane holds of X, of the gradient's sums (with more than two classes, of one class's
+# products) and of w: 128 bytes are 32 registers each. Half as much leaves fewer bytes in flight to
+# cover the latency of device memory. Twice as much, which only rows above 32 KiB take, leaves room
+# for half the warps.
 _LANE_BYTES = 128
-_MAX_LANE_ROWS = 4  # a lane's exps and logs are unrolled: narrow rows would fill the registers
+_MAX_LANE_ROWS = 4  # a lane's exps and logs are unrolled, and would fill the registers
 _MIN_WARPS = 4
 _MAX_WARPS = 8  # with 16, a lane may have 128 registers, and float64 spills
 _MAX_ROW_BYTES = 1 << 16
 _REGISTERS = 1 << 16  # of a multiprocessor
-# Warps to keep on a multiprocessor: what those registers hold.
+# Warps that those registers hold.
 _RESIDENT_WARPS: dict[DType, int] = {"float32": 16, "float64": 12}
-# For the partial sums of all programs. Only W of more than 0.5 MB makes it fewer programs; with
-# all of them in L2 instead, 1000 classes at d = 784 would leave most multiprocessors idle.
+# For the partial sums of all programs. Only W of more than 0.5 MB means fewer programs. If all sums
+# had to be in L2, 1000 classes at d = 784 would leave most multiprocessors idle.
 _MAX_PARTIALS_BYTES = 1 << 28
-# The interpreter runs programs one after the other; with several of them, each with several
-# row blocks, it goes through the same loops as a GPU.
+# The interpreter runs programs one after the other. With several of them, each with several row
+# blocks, it goes through the same loops as a GPU.
 _INTERPRETED_PROGRAMS = 4
 
 
@@ -44,10 +44,10 @@ _GRAM_ENTRIES = 1 << 11  # of X: 8 a lane, that is two loads at least
 _GRAM_WARPS = 8
 _GRAM_RESIDENT_PROGRAMS = 2
 
-# Models that one reading of X serves: what a dot product of blocks takes at least. X's tile is
-# two operands and lies in shared memory, beside 16 rows of sums. The limits are those of the
-# builds: 8 warps hold a tile of 16 KiB, or of 16 longer rows, without a spill, which 4 don't;
-# and the widest take 131 of the 163 KiB of shared memory on sm_80, in float64 by Triton 3.6 69.
+# Models that one reading of X serves: the least that a dot product of blocks takes. X's tile is an
+# operand of both products. It lies in shared memory, beside 16 rows of sums. The limits are those
+# of the builds. 8 warps hold a tile of 16 KiB, or of 16 longer rows, without a spill, and 4 don't.
+# The widest take 131 of the 163 KiB of shared memory on sm_80, or 69 in float64 by Triton 3.6.
 _BATCH_MODELS = 16
 _BATCH_TILE_BYTES = 1 << 14
 _BATCH_MAX_ROWS: dict[DType, int] = {"float32": 64, "float64": 32}
@@ -56,7 +56,7 @@ _BATCH_WARPS = 8
 
 
 def max_registers(num_warps: int, resident_programs: int) -> int:
-    """A lane's share, in steps of 8: told it, the assembler doesn't spill to use fewer."""
+    """A lane's share, in steps of 8. Told this limit, the assembler doesn't spill to use fewer."""
     return min(_REGISTERS // (32 * num_warps * resident_programs) // 8 * 8, 255)
 
 
@@ -98,7 +98,7 @@ def block_shape(n_features: int, dtype: DType, stored_bytes: int | None = None) 
     """The tile for rows of `n_features` entries, of `stored_bytes` each, or as `dtype` has.
 
     A lane reads 16 bytes at a time, or what the alignment of a row allows. Neighbouring lanes
-    read a chunk of the row, one memory sector at least; the row's other chunks go to the same
+    read a chunk of the row, one memory sector at least. The row's other chunks go to the same
     lanes, up to 128 bytes a lane. Short rows leave room for more than one row a lane.
     """
     itemsize = _ITEMSIZE[dtype]
@@ -135,50 +135,21 @@ def reduction_options(n_coefficients: int, dtype: DType, batch: bool) -> dict[st
     }
 
 
-class GramShape(NamedTuple):
-    """Tile of X in `gram_partials`, rows by columns: powers of two, 16 at least."""
-
-    rows: int
-    columns: int
-
-    def launch_options(self, n_features: int) -> dict[str, Any]:
-        """What every launch on such tiles passes by name."""
-        return {
-            "N_FEATURES": n_features,
-            "BLOCK_N": self.rows,
-            "BLOCK_D": self.columns,
-            "num_warps": _GRAM_WARPS,
-            "maxnreg": max_registers(_GRAM_WARPS, _GRAM_RESIDENT_PROGRAMS),
-            "enable_fp_fusion": True,
-        }
-
-
 @functools.cache
-def gram_shape(n_features: int) -> GramShape:
-    """The tile for the Hessian of `n_features` columns."""
+def gram_options(n_features: int) -> dict[str, Any]:
+    """What a launch of `gram_partials` passes by name.
+
+    Its tile of X is BLOCK_N rows by BLOCK_D columns: powers of two, 16 at least.
+    """
     columns = max(16, min(_GRAM_COLUMNS, _power_of_two_from(n_features)))
-    return GramShape(rows=_GRAM_ENTRIES // columns, columns=columns)
-
-
-class BatchShape(NamedTuple):
-    """Tile of `batch_partials`: rows and columns of X, and models; powers of two, 16 at least."""
-
-    rows: int
-    models: int
-    columns: int
-    num_warps: int
-
-    def launch_options(self, n_features: int) -> dict[str, Any]:
-        """What every launch on such tiles passes by name."""
-        return {
-            "N_FEATURES": n_features,
-            "BLOCK_N": self.rows,
-            "BLOCK_M": self.models,
-            "BLOCK_D": self.columns,
-            "num_warps": self.num_warps,
-            "maxnreg": 255,  # or else the assembler aims at fewer, and spills for it
-            "enable_fp_fusion": True,
-        }
+    return {
+        "N_FEATURES": n_features,
+        "BLOCK_N": _GRAM_ENTRIES // columns,
+        "BLOCK_D": columns,
+        "num_warps": _GRAM_WARPS,
+        "maxnreg": max_registers(_GRAM_WARPS, _GRAM_RESIDENT_PROGRAMS),
+        "enable_fp_fusion": True,
+    }
 
 
 def max_batch_features(dtype: DType) -> int:
@@ -187,16 +158,22 @@ def max_batch_features(dtype: DType) -> int:
 
 
 @functools.cache
-def batch_shape(n_features: int, dtype: DType) -> BatchShape:
-    """The tile for batches of models with `n_features`, at most `max_batch_features(dtype)`."""
+def batch_options(n_features: int, dtype: DType) -> dict[str, Any]:
+    """What a launch of `batch_partials` passes by name; d is at most `max_batch_features(dtype)`.
+
+    Its tile is BLOCK_N rows of X, BLOCK_M models and BLOCK_D columns: powers of two, 16 at least.
+    """
     columns = max(16, _power_of_two_from(n_features))
     rows = _BATCH_TILE_BYTES // (columns * _ITEMSIZE[dtype])
-    return BatchShape(
-        rows=max(16, min(rows, _BATCH_MAX_ROWS[dtype])),
-        models=_BATCH_MODELS,
-        columns=columns,
-        num_warps=_BATCH_WARPS,
-    )
+    return {
+        "N_FEATURES": n_features,
+        "BLOCK_N": max(16, min(rows, _BATCH_MAX_ROWS[dtype])),
+        "BLOCK_M": _BATCH_MODELS,
+        "BLOCK_D": columns,
+        "num_warps": _BATCH_WARPS,
+        "maxnreg": 255,  # or else the assembler aims at fewer, and spills for it
+        "enable_fp_fusion": True,
+    }
 
 
 def max_coefficients(dtype: DType) -> int:
@@ -207,7 +184,7 @@ def max_coefficients(dtype: DType) -> int:
 def max_programs(
     device: str, coefficient_shape: tuple[int, ...], dtype: DType, stored_bytes: int | None = None
 ) -> int:
-    """How many programs fill the device, or have their sums within the memory limit."""
+    """The programs that fill the device, or whose sums are within the memory limit."""
     if torch.device(device).type == "cpu":
         resident = _INTERPRETED_PROGRAMS
     else:
@@ -235,7 +212,7 @@ def reduce_partials(
     n_programs: int,
     dtype: DType,
 ) -> None:
-    """Launch the device's `reduce_partials`: value, unless it is None, and grad are written.
+    """Launch the device's `reduce_partials`, which writes grad and, unless it is None, value.
 
     Args:
         value: 0-d, or (k,) for k models; grad is then (k, d).
@@ -252,7 +229,7 @@ def reduce_partials(
 
 @contextlib.contextmanager
 def launching(X: torch.Tensor) -> Iterator[None]:
-    """Launch on the device of `X`, as Triton does not by itself.
+    """Launch on the device of `X`, which Triton does not do by itself.
 
     The interpreter computes in NumPy, which warns of overflow where a GPU does not.
     """
@@ -261,7 +238,7 @@ def launching(X: torch.Tensor) -> Iterator[None]:
 
 
 def aligned(w: torch.Tensor) -> torch.Tensor:
-    """`w`, copied if it is a view at an odd offset, from which there are no wide loads."""
+    """`w`, copied if it is a view at an odd offset, which wide loads can't read."""
     return w.clone() if w.data_ptr() % _VECTOR_BYTES else w
 
 

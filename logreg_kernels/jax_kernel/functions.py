@@ -9,12 +9,12 @@ from typing import Any
 
 @cache
 def functions_for(dimensions: int) -> dict[str, Callable[..., Any]]:
-    """The compiled functions for w (d,) or W (c, d), by name; JAX is loaded here.
+    """The compiled functions for w (d,) or W (c, d), by name. JAX is loaded here.
 
-    All binds share them, as X is an argument: JAX keeps the code for each shape and dtype.
+    All binds share them, since X is an argument. JAX keeps code for each shape and dtype.
 
         value_and_grad(w, X, labels, l2)              f and its gradient
-        value_and_grad_rows(w, X, labels, l2, rows)   over these rows; NaN if one is not there
+        value_and_grad_rows(w, X, labels, l2, rows)   over these rows, NaN if one is not there
         value_and_grad_batch(W, X, labels, l2)        f (k,) and gradients (k, d), two classes
         hvp(w, v, X, labels, l2)                      H(w) v
         hessian(w, X, labels, l2)                     H(w), shape (p, p)
@@ -37,7 +37,7 @@ def functions_for(dimensions: int) -> dict[str, Callable[..., Any]]:
     value_and_grad = jax.value_and_grad(f)
 
     def value_and_grad_rows(w: Any, X: Any, labels: Any, l2: Any, rows: Any) -> Any:
-        # By default JAX reads the nearest row for one that is not there.
+        # By default JAX reads the nearest row in place of one that is not there.
         X = X.at[rows].get(mode="fill", fill_value=float("nan"))
         labels = labels.at[rows].get(mode="fill", fill_value=0)
         return value_and_grad(w, X, labels, l2)

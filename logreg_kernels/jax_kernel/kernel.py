@@ -17,9 +17,9 @@ from logreg_kernels.contract import (
     Array,
     BindTimes,
     DType,
-    FloatMatrix,
     Kernel,
     Labels,
+    Matrix,
     Objective,
     coefficient_shape,
 )
@@ -34,9 +34,9 @@ _CUDA_PLUGINS = ("jax_cuda13_plugin", "jax_cuda12_plugin")
 class JaxKernel(Kernel):
     """The loss of the logits in jax.numpy, its value and gradient compiled as one by XLA.
 
-    JAX is an optional extra, and is loaded by `bind`. On a CPU, XLA takes all cores that the
-    process may use, whatever number of threads torch and the BLAS are set to. On a CUDA device it
-    sets aside most of the memory, unless XLA_PYTHON_CLIENT_PREALLOCATE=false.
+    JAX is an optional extra, which `bind` loads. On a CPU, XLA uses all cores that the process may
+    use, whatever number of threads torch and the BLAS are set to. On a CUDA device it sets aside
+    most of the memory, unless XLA_PYTHON_CLIENT_PREALLOCATE=false.
     """
 
     library: ClassVar[str | None] = "jax"
@@ -44,7 +44,7 @@ class JaxKernel(Kernel):
     name: str = "jax"
 
     def unavailable(self, device: str = "cpu") -> str | None:
-        """None where torch finds the device and JAX is installed for it; loads nothing."""
+        """None where torch finds the device and JAX is installed for it. JAX is not loaded."""
         reason = device_unavailable(device)
         if reason is not None:
             return reason
@@ -57,10 +57,8 @@ class JaxKernel(Kernel):
             return "JAX is installed for CPUs only: pip install 'jax[cuda12]'"
         return None
 
-    def bind(
-        self, X: FloatMatrix, y: Labels, *, l2: float, device: str, dtype: DType
-    ) -> JaxObjective:
-        """Place the data, and compile for their shape; for what was compiled before, at no cost.
+    def bind(self, X: Matrix, y: Labels, *, l2: float, device: str, dtype: DType) -> Objective:
+        """Place the data, and compile for their shape unless that was compiled before.
 
         Raises:
             ValueError: JAX does not find the device.
@@ -96,33 +94,33 @@ class JaxKernel(Kernel):
 class JaxObjective(Objective):
     """f and its gradient by JAX's reverse-mode differentiation, compiled for one shape of X.
 
-    XLA compiles for shapes, so that `bind` can compile only what runs on all rows. A mini-batch
-    of a length that is new, a batch of another number of models, and the first Hessian and
-    Hessian product each compile at that call: a tenth of a second, once in the process.
+    XLA compiles for shapes, and `bind` compiles what runs on all rows. A mini-batch of a new
+    length, a batch of another number of models, and the first Hessian and Hessian product compile
+    at that call. Each takes a tenth of a second, once in the process.
 
     Calls run in JAX's 64-bit mode and leave its flag as it was. While the flag is off, JAX rounds
-    to float32 what a caller computes from float64 arrays and Python's numbers, with a warning:
-    do such arithmetic in NumPy, or inside jax.enable_x64(True).
+    to float32 what a caller computes from float64 arrays and Python's numbers, with a warning.
+    Such arithmetic belongs in NumPy, or inside jax.enable_x64(True).
 
-    JAX returns before its work is done. On a CPU a call waits for it here, as time stamps taken
-    there count what was asked for as done; on CUDA `synchronize` does.
+    JAX returns before its work is done. On a CPU the call waits for it, since time stamps taken
+    there count what was asked for as done. On CUDA `synchronize` waits.
 
-    Its accuracy: softplus(-s z) with s = 2 y - 1 keeps the tail; its slope, exp(x - softplus(x))
-    in JAX, is off by u |x| where x >> 0. log_softmax(Z)[y] and softmax(Z) - onehot(y) cancel
-    where the label is certain, as torch's do.
+    Accuracy: softplus(-s z) with s = 2 y - 1 keeps the tail. Its slope, exp(x - softplus(x)) in
+    JAX, is off by u |x| where x >> 0. log_softmax(Z)[y] and softmax(Z) - onehot(y) cancel where
+    the label is certain, as torch's do.
 
     Traffic: X and the labels are read twice, forward and backward: 2 n (d itemsize + bytes of a
     label).
     """
 
     labels: Any
-    """s = 2 y - 1 of X's type for two classes, y as int32 for more; shape (n,)."""
+    """2 y - 1 of X's type for two classes, y as int32 for more; shape (n,)."""
     penalty: Any
     """l2, 0-d."""
     place: Any
     functions: dict[str, Any]
     outstanding: list[Any] = field(default_factory=list)
-    """What was asked for last: a device does its work in the order that it was asked for."""
+    """The result that was asked for last. A device works in the order of the calls."""
 
     @property
     def data(self) -> tuple[Any, Any, Any]:
@@ -135,7 +133,7 @@ class JaxObjective(Objective):
         return int(2 * self.X.nbytes + self.labels.nbytes)
 
     def value_and_grad(self, w: Array, rows: Array | None = None) -> tuple[Array, Array]:
-        """f(w) and its gradient; NaN if a row is not there. See `Objective.value_and_grad`."""
+        """f(w) and its gradient, NaN if a row is not there; see `Objective.value_and_grad`."""
         w = self._checked(w)
         if rows is None:
             value, grad = self._done("value_and_grad", w, *self.data)
@@ -161,7 +159,7 @@ class JaxObjective(Objective):
         return self._done("hessian", self._checked(w), *self.data)
 
     def as_coefficients(self, w: Array) -> Array:
-        """`w` on this objective's device; JAX arrays can't be written into, and may be shared."""
+        """`w` on this objective's device. A JAX array can't be written into, and is shared."""
         import jax
 
         if isinstance(w, jax.Array) and w.dtype == self.dtype:
@@ -170,7 +168,7 @@ class JaxObjective(Objective):
         return self._placed(np.array(_on_host(w), dtype=self.dtype, order="C"))
 
     def as_rows(self, rows: NDArray[np.intp]) -> Array:
-        """The indices on the device, as int32, in which JAX counts rows."""
+        """The indices on the device as int32, as JAX counts rows."""
         import jax
 
         if not isinstance(rows, jax.Array):
@@ -190,7 +188,7 @@ class JaxObjective(Objective):
         jax.block_until_ready(self.outstanding)
 
     def _done(self, function: str, *arguments: Array) -> Any:
-        """Call one of the functions, and on a CPU wait for what it returns."""
+        """Call one of the functions, and on a CPU wait for its result."""
         with x64():
             result = self.functions[function](*arguments)
         self.outstanding[:] = [result]
@@ -211,7 +209,7 @@ class JaxObjective(Objective):
 
 
 def x64() -> AbstractContextManager[Any]:
-    """JAX's 64-bit mode, in this thread and until its end."""
+    """JAX's 64-bit mode, in this thread, as a context."""
     import jax
 
     on: AbstractContextManager[Any]

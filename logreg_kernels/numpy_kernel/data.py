@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from logreg_kernels.contract import Array, CSRMatrix, FloatMatrix, Objective
+from logreg_kernels.contract import Array, FloatMatrix, Matrix, Objective
 from logreg_kernels.validation import check_coefficients
 
 # Rows of X times models of W in one block of a batched evaluation: 2 MiB of float64 logits,
@@ -25,7 +25,7 @@ class NumpyData(Objective):
         labels: 2 y - 1 for two classes, y for more; shape (n,).
     """
 
-    X: FloatMatrix | CSRMatrix
+    X: Matrix
     labels: NDArray[Any]
     kernel: str = "numpy"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from logreg_kernels.contract import CSRMatrix, DType, FloatMatrix, Kernel, Labels, coefficient_shape
+from logreg_kernels.contract import DType, Kernel, Labels, Matrix, coefficient_shape
 from logreg_kernels.numpy_kernel.binary import NumpyBinary
 from logreg_kernels.numpy_kernel.softmax import NumpySoftmax
 
@@ -23,7 +23,7 @@ class NumpyKernel(Kernel):
         return None if device == "cpu" else f"NumPy computes on the CPU only, not on {device!r}"
 
     def bind(
-        self, X: FloatMatrix | CSRMatrix, y: Labels, *, l2: float, device: str, dtype: DType
+        self, X: Matrix, y: Labels, *, l2: float, device: str, dtype: DType
     ) -> NumpyBinary | NumpySoftmax:
         """Keep the data where it is."""
         shape = coefficient_shape(y, X.shape[1])

@@ -9,22 +9,22 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_array
 
-from logreg_kernels.contract import CSRMatrix, FloatMatrix
+from logreg_kernels.contract import FloatMatrix, Matrix
 
 
-def logits_of_models(W: FloatMatrix, X: FloatMatrix | CSRMatrix) -> FloatMatrix:
+def logits_of_models(W: FloatMatrix, X: Matrix) -> FloatMatrix:
     """W X^T, shape (k, n): the logits of each model W_k in a row, side by side in memory."""
     if isinstance(X, csr_array):
         return np.ascontiguousarray((X @ W.T).T)
     return np.asarray(W @ X.T)
 
 
-def combined_rows(R: FloatMatrix, X: FloatMatrix | CSRMatrix) -> FloatMatrix:
+def combined_rows(R: FloatMatrix, X: Matrix) -> FloatMatrix:
     """R X, shape (k, d), row-contiguous: k sums of the rows of X, weighted by R (k, n)."""
     return np.ascontiguousarray(R @ X)
 
 
-def weighted_gram(X: FloatMatrix | CSRMatrix, weight: FloatMatrix) -> FloatMatrix:
+def weighted_gram(X: Matrix, weight: FloatMatrix) -> FloatMatrix:
     """X^T diag(weight) X, shape (d, d), dense.
 
     Traffic: of CSR, two copies as large as X are made, and the product as CSR, up to 1.5 times the

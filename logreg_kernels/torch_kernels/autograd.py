@@ -13,11 +13,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from logreg_kernels.contract import (
     Array,
     BindTimes,
-    CSRMatrix,
     DType,
-    FloatMatrix,
     Kernel,
     Labels,
+    Matrix,
+    Objective,
     coefficient_shape,
 )
 from logreg_kernels.torch_kernels.csr import TorchCSR, place_csr
@@ -35,9 +35,9 @@ from logreg_kernels.validation import check_models
 
 @dataclass(frozen=True)
 class TorchAutograd(Kernel):
-    """torch's own loss of the logits, and `backward()`: the baseline every fused kernel must beat.
+    """torch's own loss of the logits and `backward()`: the baseline that fused kernels must beat.
 
-    BCE-with-logits for two classes, cross-entropy for more. Of CSR a transpose is kept, too.
+    The loss is BCE-with-logits for two classes, cross-entropy for more. Of CSR a transpose is kept.
     """
 
     takes_csr: ClassVar[bool] = True
@@ -48,10 +48,8 @@ class TorchAutograd(Kernel):
         """None wherever torch finds the device."""
         return device_unavailable(device)
 
-    def bind(
-        self, X: FloatMatrix | CSRMatrix, y: Labels, *, l2: float, device: str, dtype: DType
-    ) -> TorchAutogradObjective:
-        """Share the data with torch on a CPU; transfer it elsewhere."""
+    def bind(self, X: Matrix, y: Labels, *, l2: float, device: str, dtype: DType) -> Objective:
+        """Share the data with torch on a CPU, or transfer it elsewhere."""
         start = time.perf_counter()
         shape = coefficient_shape(y, X.shape[1])
         # The loss of two classes takes its labels as numbers, that of more as indices.
@@ -74,14 +72,14 @@ class TorchAutograd(Kernel):
 class TorchAutogradObjective(TorchData):
     """f and its gradient by reverse-mode differentiation of torch's own loss.
 
-    Its accuracy is torch's, too: binary_cross_entropy_with_logits is (1 - y) z - logsigmoid(z),
-    which cancels at y = 0 and z << 0 (0 instead of 5.2e-17 at z = -37.5), as its gradient
-    sigmoid(z) - y does at y = 1 and z >> 0: errors of at most a few u max(1, |z|). The exact
-    softplus(-s z) takes as long; it is not what people write, and this is the baseline. Its
-    cross_entropy, logsumexp(Z) - Z[y], and softmax(Z) - onehot(y) cancel in the same way.
+    Its accuracy is torch's. binary_cross_entropy_with_logits is (1 - y) z - logsigmoid(z), which
+    cancels at y = 0 and z << 0: it gives 0 instead of 5.2e-17 at z = -37.5. Its gradient
+    sigmoid(z) - y cancels at y = 1 and z >> 0. Errors are at most a few u max(1, |z|). The gradient
+    and value of cross_entropy cancel in the same way. The exact softplus(-s z) takes as long, but
+    it is not what people write, and this is the baseline.
 
-    Traffic: X is read twice, once forward and once backward: 2 n d itemsize bytes, or of CSR and
-        of its transpose 2 nnz (itemsize + 4) + 4 (n + d) with int32 indices.
+    Traffic: X is read forward and backward: 2 n d itemsize bytes. CSR and its transpose have
+        2 nnz (itemsize + 4) + 4 (n + d) bytes with int32 indices.
     """
 
     X: torch.Tensor | TorchCSR
@@ -89,7 +87,7 @@ class TorchAutogradObjective(TorchData):
 
     @property
     def traffic_bytes(self) -> int:
-        """X twice, of CSR once by rows and once by columns, and the labels."""
+        """X twice, and the labels. CSR is read once by rows and once by columns."""
         if isinstance(self.X, TorchCSR):
             return self.X.nbytes + self.y.nbytes
         return 2 * self.X.nbytes + self.y.nbytes

@@ -21,9 +21,10 @@ from logreg_kernels.contract import (
     Array,
     BindTimes,
     DType,
-    FloatMatrix,
     Kernel,
     Labels,
+    Matrix,
+    Objective,
     coefficient_shape,
 )
 from logreg_kernels.torch_kernels.autograd import TorchAutogradObjective
@@ -35,16 +36,15 @@ from logreg_kernels.torch_kernels.devices import (
     synchronize,
 )
 
-# What is traced first: no size of 1, but for the columns where X has one, and rows enough for
-# inductor to write a loop that it divides among the threads. Code made for few rows stays on one
-# thread whatever it is given later, and takes twice as long on two cores; divided among two, a
-# call on 100 rows takes a third longer.
+# What is traced first has no size of 1, except for the columns where X has one. It has enough rows
+# for inductor to write a loop that it divides among the threads. Code made for few rows stays on
+# one thread whatever it is given later, and takes twice as long on two cores. Code divided among
+# two threads takes a third longer on 100 rows.
 _TRACED_ROWS, _TRACED_COLUMNS, _TRACED_CLASSES = 65_537, 33, 5
-# The last size that inductor writes other code for than for greater ones: a float32 sum of more
-# numbers is made of sums of 4096.
+# Above this size inductor writes other code: a longer float32 sum is made of sums of 4096.
 _LAST_CHANGE = 4096
 # torch counts the variants of a function over all binds: dtypes, devices, one column or more,
-# numbers of threads. Past its default of 8 it gives up.
+# numbers of threads. Its default limit is 8.
 _MOST_VARIANTS = 64
 
 
@@ -55,12 +55,12 @@ class TorchCompile(Kernel):
     name: str = "torch-compile"
 
     def unavailable(self, device: str = "cpu") -> str | None:
-        """None wherever torch finds the device, and inductor what it compiles with."""
+        """None where torch finds the device, and inductor finds a compiler."""
         reason = device_unavailable(device)
         if reason is not None:
             return reason
         try:
-            torch.compile(backend="inductor")  # of nothing: looks at Python, and loads nothing
+            torch.compile(backend="inductor")  # compiles nothing, but looks at this Python
         except RuntimeError as error:
             return f"torch {torch.__version__} can't compile here: {_first_line(error)}"
         kind = torch.device(device).type
@@ -73,10 +73,8 @@ class TorchCompile(Kernel):
             return "torch.compile needs Triton on CUDA, and it is not installed: pip install triton"
         return None
 
-    def bind(
-        self, X: FloatMatrix, y: Labels, *, l2: float, device: str, dtype: DType
-    ) -> TorchCompileObjective:
-        """Place the data, and compile; a later bind of the same kind finds the code in place.
+    def bind(self, X: Matrix, y: Labels, *, l2: float, device: str, dtype: DType) -> Objective:
+        """Place the data, and compile. A later bind of the same kind finds the code in place.
 
         Raises:
             ValueError: torch can't compile it.
@@ -97,7 +95,7 @@ class TorchCompile(Kernel):
         transferred = time.perf_counter()
         try:
             compile_for(objective)
-        except Exception as error:  # of dynamo, of inductor, or of the compiler that it calls
+        except Exception as error:  # from dynamo, inductor, or the compiler that it calls
             raise ValueError(
                 f"torch.compile failed on {device!r}: {_first_line(error)}: use torch-autograd"
             ) from None
@@ -109,15 +107,15 @@ class TorchCompile(Kernel):
 class TorchCompileObjective(TorchAutogradObjective):
     """f and its gradient in one compiled function, which all binds of a kind share.
 
-    It is compiled for sizes known at the call, so that mini-batches of any length run the same
-    code; one column is a kind of its own. `rows` are gathered before it, by torch. Batches of
-    models, Hessian products and the Hessian are those of `torch-autograd`, not compiled.
+    Sizes are arguments of the code, so that mini-batches of any length run the same. One column is
+    a kind of its own. torch gathers `rows` before the call. Batches of models, Hessian products and
+    the Hessian are those of `torch-autograd`, not compiled. After a change of torch's number of
+    threads the next call compiles anew.
 
-    Compiled as torch.func.grad_and_value, not as a loss to call `backward()` on, which makes two
-    functions of the same loops, with autograd's engine between them at every call. After a change
-    of torch's number of threads the next call compiles anew.
+    What is compiled is torch.func.grad_and_value. Rejected: a loss to call `backward()` on. It
+    makes two functions of the same loops, with autograd's engine between them at every call.
 
-    Its accuracy is that of torch's loss (see `TorchAutogradObjective`); inductor writes logsigmoid
+    Its accuracy is that of torch's loss (see `TorchAutogradObjective`). inductor writes logsigmoid
     as a logarithm of 1 + e, and so loses the tail on the other side, too.
 
     Traffic: X is read twice, once for the logits and once for the gradient.
@@ -125,24 +123,24 @@ class TorchCompileObjective(TorchAutogradObjective):
 
     X: torch.Tensor
     penalty: torch.Tensor
-    """l2, 0-d: a number of Python's would be compiled in."""
+    """l2, 0-d. A number of Python's would be compiled in."""
 
     def value_and_grad(
         self, w: Array, rows: Array | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """f(w) and its gradient; see `Objective.value_and_grad`."""
         w = self.checked(w)
-        if w.stride() != (self.n_features, 1)[-w.ndim :]:  # which would be compiled for
+        if w.stride() != (self.n_features, 1)[-w.ndim :]:  # other strides would need other code
             w = w.clone(memory_format=torch.contiguous_format)
         X, y = self.X, self.y
         if rows is not None:
             rows = as_indices(rows, self.device)
             if len(rows) == 1:
-                rows = rows.expand(2)  # the same mean; a length of 1 would be compiled for
+                rows = rows.expand(2)  # the same mean. A length of 1 would need other code
             X, y = X[rows], y[rows]
         try:
             grad, value = _call(w, X, y, self.penalty)
-        except torch._dynamo.exc.FailOnRecompileLimitHit:  # torch's own: in bind it is ours
+        except torch._dynamo.exc.FailOnRecompileLimitHit:  # torch's limit, not `_MOST_VARIANTS`
             compile_for(self)
             grad, value = _call(w, X, y, self.penalty)
         return value, grad
@@ -181,18 +179,20 @@ def _call(
     w: torch.Tensor, X: torch.Tensor, y: torch.Tensor, penalty: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Gradient and value, by code in place or compiled now."""
-    with torch.no_grad():  # on or off is compiled for
+    with torch.no_grad():  # with gradients on, it would be other code
         return compiled(w.ndim)(w, X, y, penalty)
 
 
 def compile_for(objective: TorchCompileObjective) -> None:
     """Compile for any number of rows, by calls of all the lengths that may need code of their own.
 
-    inductor looks at sizes, too: some of its code holds from 4097 rows, columns or coefficients
-    on, or up to 32 rows and classes, and Triton's up to 2^31 entries of X. Batches may be longer
-    than the data, so the rows are made up. Where code is in place that holds, a call compiles
-    nothing; that it is in place, only a call can tell: torch._dynamo.reset() drops it, and torch
-    keeps code for each number of threads, and for deterministic algorithms on and off.
+    inductor looks at sizes, too. Some of its code holds from 4097 rows, columns or coefficients
+    on, some up to 32 rows and classes, and Triton's up to 2^31 entries of X. Batches may be longer
+    than the data, so the rows are made up.
+
+    A call compiles nothing where valid code is in place, but only a call can tell. torch keeps
+    code for each number of threads, and for deterministic algorithms on and off, and
+    torch._dynamo.reset() drops all of it.
     """
     import torch._dynamo
     import torch.fx.experimental._config
@@ -208,7 +208,7 @@ def compile_for(objective: TorchCompileObjective) -> None:
         # inductor loads torch.utils.mkldnn, which is written with what torch deprecates.
         warnings.filterwarnings("ignore", message="`torch.jit.script_method` is deprecated")
         _call_made_up(objective, _TRACED_ROWS, traced[-len(shape) :])
-        # Wide data stand for wider ones, which 4097 rows of might not fit into memory.
+        # 4097 rows of wider data might not fit into memory. These stand for them.
         shape = tuple(min(size, _LAST_CHANGE + 1) for size in shape)
         length = 2
         while length <= _LAST_CHANGE:
@@ -221,19 +221,19 @@ def compile_for(objective: TorchCompileObjective) -> None:
 
 
 def _call_made_up(objective: TorchCompileObjective, n: int, shape: tuple[int, ...]) -> None:
-    """The objective's function, as the objective calls it, for n rows and w of this shape."""
+    """Call the objective's function on n rows of zeros, with w of this shape."""
     y, penalty = objective.y.new_zeros(n), objective.penalty
     _call(penalty.new_zeros(shape), penalty.new_zeros((n, shape[-1])), y, penalty)
 
 
 def _cpp_compiler() -> str:
-    """The one that inductor calls (torch._inductor.config.cpp.cxx), without loading it."""
+    """What inductor calls, torch._inductor.config.cpp.cxx, without loading inductor."""
     by_default = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
     return os.environ.get("CXX", by_default)
 
 
 def _first_line(error: BaseException) -> str:
-    """The error's type and first line; dynamo wraps what inductor or a compiler said."""
+    """The type and first line of an error, or of the one that dynamo has wrapped."""
     error = getattr(error, "inner_exception", error)
     lines = str(error).strip().splitlines() or ["without a word"]
     return f"{type(error).__name__}: {lines[0].strip().rstrip(':.')}"

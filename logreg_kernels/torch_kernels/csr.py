@@ -1,4 +1,4 @@
-"""Sparse X for torch: CSR tensors whose products have gradients that are products, too."""
+"""Sparse X for torch: products with CSR tensors, whose gradients are such products, too."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from logreg_kernels.torch_kernels.devices import place
 class TorchCSR:
     """X and its transpose, each as a CSR tensor: `X @ W`, `X[rows]` and `X.gram` as if dense.
 
-    torch differentiates a product with one CSR tensor, too, but by way of a transpose that it
-    converts at every call: that takes 40 times as long as the two products (torch 2.13, CPU,
-    9.4 million entries). Here it is made once.
+    torch differentiates a product with one CSR tensor by a transpose that it converts at every
+    call. That takes 40 times as long as the two products (torch 2.13, CPU, 9.4 million entries).
+    Here the transpose is made once.
 
     Memory: twice nnz (itemsize + index bytes), plus n and d row pointers.
 
@@ -55,11 +55,11 @@ class TorchCSR:
         return self.by_row.device
 
     def __matmul__(self, W: torch.Tensor) -> torch.Tensor:
-        """X W for dense W, (d,) or (d, k); differentiable in W, any number of times."""
+        """X W for dense W, (d,) or (d, k). Differentiable in W any number of times."""
         return _product(W, self.by_row, self.by_column)
 
     def __getitem__(self, rows: torch.Tensor) -> TorchCSR:
-        """These rows, (m,) indices that may repeat, and their transpose: O(their entries + d)."""
+        """These rows and their transpose, in O(their entries + d). Indices (m,) may repeat."""
         pointers, columns = self.by_row.crow_indices(), self.by_row.col_indices()
         # Indexed like any tensor: -1 is the last row, and n is an error.
         start, count = pointers[:-1][rows].long(), pointers.diff()[rows].long()
@@ -86,7 +86,7 @@ class TorchCSR:
 
 
 def place_csr(X: CSRMatrix, device: str) -> TorchCSR:
-    """X as it is on a CPU, transferred elsewhere; and its transpose."""
+    """X and its transpose on a device. On a CPU, X shares its memory."""
     return TorchCSR(_placed(X, device), _placed(X.T.tocsr(), device))
 
 
@@ -125,7 +125,7 @@ def _tensor(
     pointers: torch.Tensor, columns: torch.Tensor, values: torch.Tensor, shape: Any
 ) -> torch.Tensor:
     with warnings.catch_warnings():
-        # torch says so once a process, at the first CSR tensor; what is used here is tested.
+        # torch warns once a process, at the first CSR tensor. What is used here is tested.
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         return torch.sparse_csr_tensor(
             pointers, columns, values, size=tuple(shape), check_invariants=False

@@ -30,7 +30,7 @@ class TorchData(Objective):
         synchronize(self.device)
 
     def checked(self, w: Array, name: str = "w") -> torch.Tensor:
-        """`w` on the device, refused if it has another shape; not copied where it is there."""
+        """`w` on the device, refused if it has another shape. Not copied where it is there."""
         coefficients = as_tensor(w, self.device, TORCH_DTYPES[self.dtype])
         check_coefficients(coefficients, self.coefficient_shape, name)
         return coefficients

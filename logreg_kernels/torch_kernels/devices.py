@@ -1,4 +1,4 @@
-"""How the torch-based kernels reach a device: is it there, and how do arrays get onto it."""
+"""Whether torch has a device, and how arrays get onto it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def device_unavailable(device: str) -> str | None:
 
 
 def place(array: NDArray[Any], device: str) -> torch.Tensor:
-    """The array as a tensor on `device`: shared memory on the CPU, one transfer elsewhere."""
+    """The array as a tensor on `device`. On the CPU it shares its memory."""
     with warnings.catch_warnings():
         # Problems hand out read-only arrays, and torch has no read-only tensors. No kernel
         # writes into X or y.
@@ -42,7 +42,7 @@ def place(array: NDArray[Any], device: str) -> torch.Tensor:
 
 
 def as_tensor(values: Array, device: str, dtype: torch.dtype) -> torch.Tensor:
-    """`values` on `device` as `dtype`; a tensor that is there already is not copied."""
+    """`values` on `device` as `dtype`. A tensor that is there already is not copied."""
     if isinstance(values, torch.Tensor):
         return values.detach().to(device=device, dtype=dtype)
     # A copy: torch takes neither read-only memory nor negative strides.
@@ -50,7 +50,7 @@ def as_tensor(values: Array, device: str, dtype: torch.dtype) -> torch.Tensor:
 
 
 def as_indices(rows: Array, device: str) -> torch.Tensor:
-    """Row indices on `device` as int64; a tensor that is that already is not copied.
+    """Row indices on `device` as int64. A tensor that is that already is not copied.
 
     Raises:
         ValueError: rows is empty or not one-dimensional.  TypeError: rows are not integers.
@@ -58,12 +58,12 @@ def as_indices(rows: Array, device: str) -> torch.Tensor:
     if not isinstance(rows, torch.Tensor):
         rows = np.array(rows, order="C")
     check_rows(rows)
-    # int64, since torch takes uint8 for a mask, and int16 not at all.
+    # torch takes uint8 for a mask, and refuses int16.
     return torch.as_tensor(rows, device=device).to(torch.int64)
 
 
 def synchronize(device: str) -> None:
-    """Wait for the device; a CPU has nothing to wait for."""
+    """Wait for the device. A CPU has nothing to wait for."""
     parsed = torch.device(device)
     if parsed.type != "cpu":
         getattr(torch, parsed.type).synchronize(parsed)

@@ -1,4 +1,4 @@
-"""The formulas of `numpy`, in torch, for devices that the fused kernel doesn't run on."""
+"""The formulas of `numpy` in torch, for devices without the fused kernel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 def plain_value_and_grad(
     w: torch.Tensor, X: torch.Tensor, labels: torch.Tensor, l2: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """f and its gradient: see `NumpyBinary` and `NumpySoftmax` for what makes them exact.
+    """f and its gradient. `NumpyBinary` and `NumpySoftmax` say what makes them exact.
 
     Args:
         w: shape (d,) or (c, d).  X: shape (n, d).

@@ -1,4 +1,4 @@
-"""`nll`: the objective as a differentiable torch function, its gradient made on the way.
+"""`nll`: the objective as a differentiable torch function, which computes its gradient, too.
 
 >>> import torch
 >>> from logreg_kernels import nll
@@ -36,31 +36,30 @@ def nll(
     *,
     prepared: bool = False,
 ) -> torch.Tensor:
-    """Mean NLL with penalty, differentiable in w; value and gradient come from one pass over X.
+    """Mean NLL with penalty, differentiable in w. Value and gradient take one pass over X.
 
         f(w) = 1/n sum_i [softplus(z_i) - y_i z_i] + l2/2 ||w||^2,        z = X w
         f(W) = 1/n sum_i [logsumexp(Z_i) - Z_i[y_i]] + l2/2 ||W||^2,      Z = X W^T
 
-    `backward()` multiplies the gradient that the forward pass has left. Differentiated once more
-    it is a product with the Hessian, one pass over X; a third time it is refused. It may stand
-    inside `torch.compile(fullgraph=True)`, and, called once before to compile, in a CUDA graph:
-    nothing waits for the device, and all memory comes from torch's allocator.
+    `backward()` multiplies the gradient that the forward pass has left. The second derivative is a
+    product with the Hessian, one pass over X. A third one is refused. `nll` may stand inside
+    `torch.compile(fullgraph=True)`, and in a CUDA graph after one call that compiles it: nothing
+    waits for the device, and all memory comes from torch's allocator.
 
-    On a CUDA device this is `fused-cuda`; elsewhere, and for what that does not take, the same
-    formulas in torch, which reads X twice.
+    On a CUDA device this is `fused-cuda`. Elsewhere, and for sizes that `fused-cuda` does not take,
+    it is the same formulas in torch, which reads X twice.
 
     Args:
-        w: coefficients, shape (d,) for two classes, (c, d) for c of them; float32 or float64.
+        w: coefficients, shape (d,) for two classes, (c, d) for c > 2; float32 or float64.
         X: design matrix, shape (n, d), row-contiguous, of w's dtype and device.
         y: labels in {0, 1}, or in {0, ..., c - 1}, shape (n,), of any integer or float dtype or
-            bool. They are converted and looked through in every call, which reads and writes n
-            entries a few times over: for X of few columns that is worth doing once, by
-            `prepare_labels`.
+            bool. Every call converts and checks them, which reads and writes n entries a few
+            times. For X of few columns it pays to do that once, by `prepare_labels`.
         l2: penalty >= 0.
         prepared: y is what `prepare_labels` returned.
     Returns:
-        value: 0-d, nats. NaN, with a gradient of NaN, where a label is out of its range and not
-            prepared: to raise, the device would have to be waited for.
+        value: 0-d, nats. Value and gradient are NaN if a label is out of its range: to raise an
+            error, the device would have to be waited for. Prepared labels are not checked.
     Raises:
         TypeError: an argument is no tensor.
         ValueError: shapes, dtypes or devices disagree, X is not row-contiguous, or X or y
@@ -91,7 +90,7 @@ def nll(
 def prepare_labels(y: torch.Tensor, n_classes: int = 2) -> torch.Tensor:
     """Labels as the device code reads them: 2 y - 1 as int8 for two classes, else y as int32.
 
-    Waits for the device, as the labels are checked.
+    It checks the labels, and so waits for the device.
 
     Args:
         y: labels in {0, ..., n_classes - 1}, shape (n,).
@@ -179,7 +178,7 @@ def _(
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Pair) -> None:
     w, X, labels, ctx.l2 = inputs
-    ctx.set_materialize_grads(False)  # or else each backward has a product with the Hessian
+    ctx.set_materialize_grads(False)  # or each backward would compute a product with the Hessian
     ctx.save_for_backward(w, X, labels, output[1])
 
 

@@ -15,7 +15,7 @@ from variants import Variant, bits, random_case, to_numpy
 
 from logreg_kernels import bind
 from logreg_kernels.fused_cuda.binary import FusedCudaBinary
-from logreg_kernels.fused_cuda.launch import batch_shape, max_batch_features
+from logreg_kernels.fused_cuda.launch import batch_options, max_batch_features
 
 
 def models(k: int, d: int, dtype: str, seed: int = 1, scale: float = 1.0) -> Any:
@@ -124,4 +124,6 @@ def test_a_lost_model_does_not_touch_the_others(variant: Variant) -> None:
 )
 def test_tiles_by_hand(d: int, dtype: Any, tile: tuple[int, ...]) -> None:
     assert d <= max_batch_features(dtype)
-    assert batch_shape(d, dtype) == tile
+    options = batch_options(d, dtype)
+    names = ("BLOCK_N", "BLOCK_M", "BLOCK_D", "num_warps")
+    assert tuple(options[name] for name in names) == tile

@@ -14,7 +14,7 @@ from test_fused_cuda import each_fused, each_fused_float64
 from variants import Variant, bits, random_case, to_numpy
 
 from logreg_kernels import bind
-from logreg_kernels.fused_cuda.launch import gram_shape
+from logreg_kernels.fused_cuda.launch import gram_options
 
 
 def assert_near(got: Any, expected: Any, rtol: float) -> None:
@@ -69,7 +69,7 @@ def test_a_hessian_of_any_shape_matches_the_reference(
 def test_the_number_of_partial_sums_changes_rounding_only(
     variant: Variant, d: int, max_programs: int
 ) -> None:
-    assert gram_shape(d).columns == 64  # 65 columns are two blocks
+    assert gram_options(d)["BLOCK_D"] == 64  # 65 columns are two blocks
     case = random_case(300, d, variant.dtype, w_scale=0.3)
     objective: Any = replace(variant.bind(case.X, case.y, 0.1), max_programs=max_programs)  # type: ignore[type-var]
     reference: Any = bind("numpy", case.X, case.y, 0.1)

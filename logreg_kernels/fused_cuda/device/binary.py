@@ -10,8 +10,8 @@ import triton.language as tl
 from logreg_kernels.fused_cuda.device.functions import block_rows, load_tile, nll_and_residual
 
 
-# A row count of 1 or one divisible by 16 must not start a compilation in mid-run, and neither
-# must coefficients or row indices that are a view at an odd offset.
+# A row count of 1 or of a multiple of 16 must not start a compilation in mid-run. Neither must
+# coefficients or row indices that are a view at an odd offset.
 @triton.jit(
     do_not_specialize=["n_rows", "n_samples"],
     do_not_specialize_on_alignment=["w", "rows"],
@@ -35,18 +35,18 @@ def nll_and_grad_partials(
         partials[P d + p] = sum_i nll_i,                  i in the row blocks p, p + P, ...
 
     A tile is (CHUNKS, BLOCK_N, BLOCK_K), chunk by row by column of the chunk. Lanes are handed
-    out along the last two axes only: neighbouring lanes hold neighbouring columns of a row, and
-    one lane the same columns of all its chunks. Thus the sum over chunks is each lane's own,
-    few lanes repeat a row's exp and log, and the gradient's sum over rows stays in registers
-    until the loop is over. Rejected: a plain (BLOCK_N, d) tile. It spreads a row over a whole
-    warp, which at d = 100 costs 8 times the exps and logs and, in float64, 238 registers for 140.
+    out along the last two axes only. Neighbouring lanes hold neighbouring columns of a row, and
+    one lane holds the same columns of all chunks. So each lane has the sum over chunks for itself,
+    few lanes repeat a row's exp and log, and the gradient's sum over rows stays in registers until
+    the loop is over. Rejected: a plain (BLOCK_N, d) tile. It spreads a row over a whole warp. At
+    d = 100 that costs 8 times the exps and logs and, in float64, 238 registers instead of 140.
 
     Args:
         X: design matrix, shape (n_samples, N_FEATURES), row-contiguous.
         sign: 2 y - 1 as int8, shape (n_samples,).
         w: coefficients, shape (N_FEATURES,).
         rows: int64 row indices, shape (n_rows,), or None for the rows 0 ... n_rows - 1. An
-            index outside 0 ... n_samples - 1 is not read from; it makes all sums NaN.
+            index outside 0 ... n_samples - 1 is not read, and makes all sums NaN.
         partials: written, shape (P (N_FEATURES + 1),), P the number of programs.
         n_rows, n_samples: >= 1.
         N_FEATURES: d, at most CHUNKS * BLOCK_K.
@@ -65,8 +65,8 @@ def nll_and_grad_partials(
     nll_sums = tl.zeros((BLOCK_N,), dtype)
     grad_sums = tl.zeros((CHUNKS, BLOCK_N, BLOCK_K), dtype)
     start = program * BLOCK_N
-    # `while` throughout: the interpreter of Triton 3.6 can't make a range of device integers
-    # under NumPy 2.4. Compiled, both are the same loop.
+    # Loops are `while`: the interpreter of Triton 3.6 can't make a range of device integers under
+    # NumPy 2.4. Compiled, both are the same loop.
     while start < n_rows:
         row, live, known = block_rows(start, rows, n_rows, n_samples, BLOCK_N)
         tile = load_tile(X, row, N_FEATURES, CHUNKS, BLOCK_N, BLOCK_K).to(dtype)
@@ -86,7 +86,7 @@ def nll_and_grad_partials(
     tl.store(partials + n_programs * N_FEATURES + program, tl.sum(nll_sums, axis=0))
 
 
-# W may be a view at an odd offset: its rows are aligned only where d is.
+# W may be a view at an odd offset.
 @triton.jit(do_not_specialize=["n_rows", "n_models"], do_not_specialize_on_alignment=["W"])
 def batch_partials(
     X,
@@ -100,14 +100,14 @@ def batch_partials(
     BLOCK_M: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):
-    """Sums of nll_i and of (dnll_i/dz_i) x_i for each model of a block, X read once for it.
+    """Sums of nll_i and of (dnll_i/dz_i) x_i for each model of a block, X read once for the block.
 
         partials[m, p, :] = sum_i r_im x_i,        Z = tile W^T,   G = R^T tile
         partials[m, P d + p] = sum_i nll_im,       i in the row blocks p, p + P, ...
 
-    Launched with (P, ceil(n_models / BLOCK_M)) programs. Both products are of the full precision
-    of the dtype. Rejected for float32: three products in tf32, which take the tensor cores, but
-    keep 22 of 24 bits of each factor.
+    Launched with (P, ceil(n_models / BLOCK_M)) programs. Both products have the full precision of
+    the dtype. Rejected for float32: three products in tf32. They use the tensor cores, but keep 22
+    of 24 bits of each factor.
 
     Args:
         X: design matrix, shape (n_rows, N_FEATURES), row-contiguous.
@@ -134,8 +134,8 @@ def batch_partials(
     nll_sums = tl.zeros((BLOCK_N, BLOCK_M), dtype)
     grad_sums = tl.zeros((BLOCK_M, BLOCK_D), dtype)
     row = program * BLOCK_N + tl.arange(0, BLOCK_N).to(tl.int64)
-    # Signs are loaded one block ahead: where a product of float64 matrices depends on a load of
-    # bytes in the same turn of the loop, Triton 3.6 can't compile it.
+    # Signs are loaded one block ahead. Triton 3.6 can't compile a product of float64 matrices that
+    # depends on a load of bytes in the same turn of the loop.
     s = tl.load(sign + row, mask=row < n_rows, other=0).to(dtype)
     start = program * BLOCK_N
     while start < n_rows:

@@ -44,7 +44,7 @@ def log1p_and_reciprocal(e):
         log1p(e) = log(u) + (e - (u - 1)) / u,   u = 1 + e as rounded
 
     Plain log(1 + e) loses e: at e = 5e-17 it is 0. Here u - 1 and the difference are exact, and
-    what u has lost comes back to first order, to rounding thus.
+    the second term gives back what u has lost, to rounding.
 
     Source: GNU Scientific Library, sys/log1p.c.
     """
@@ -72,7 +72,7 @@ def nll_and_residual(margin, sign):
 
 @triton.jit
 def block_rows(start, rows, n_rows, n_samples, BLOCK_N: tl.constexpr):
-    """Which rows of X the block at `start` has.
+    """The rows of X in the block at `start`.
 
     Args:
         start: position of the block's first row, int64.
@@ -80,8 +80,8 @@ def block_rows(start, rows, n_rows, n_samples, BLOCK_N: tl.constexpr):
     Returns:
         row: int64 index into X, -1 where there is nothing to read.
         live: whether the position is below n_rows.
-        known: whether the index is in 0 ... n_samples - 1; as `live` without `rows`.
-        All of shape (BLOCK_N,).
+        known: whether the index is in 0 ... n_samples - 1. Without `rows` it is `live`.
+        All are of shape (BLOCK_N,).
     """
     row = start + tl.arange(0, BLOCK_N).to(tl.int64)
     live = row < n_rows
@@ -103,14 +103,14 @@ def load_tile(
 ):
     """Rows `row` (BLOCK_N,) of X as a tile (CHUNKS, BLOCK_N, BLOCK_K); 0 beyond d and at row -1.
 
-    It is loaded as (CHUNKS, BLOCK_N * BLOCK_K), where only one axis is contiguous. As three axes
-    Triton 3.6 would hand out lanes along the chunks before the rows, and spill.
+    It is loaded as (CHUNKS, BLOCK_N * BLOCK_K), where only one axis is contiguous. With three axes
+    Triton 3.6 hands out lanes along the chunks before the rows, and spills.
     """
     chunk = tl.arange(0, CHUNKS) * BLOCK_K
     flat_column = chunk[:, None] + (tl.arange(0, BLOCK_N * BLOCK_K) % BLOCK_K)[None, :]
     flat_row = tl.broadcast_to(row[:, None], (BLOCK_N, BLOCK_K))
-    # With the hint the loads are up to 16 bytes wide in Triton 3.6, too, which does not see
-    # through a reshape that BLOCK_K neighbours are one row.
+    # With this hint Triton 3.6 loads up to 16 bytes at a time. Through a reshape it does not see
+    # that BLOCK_K neighbours are one row.
     flat_row = tl.max_constancy(tl.reshape(flat_row, (BLOCK_N * BLOCK_K,)), [BLOCK_K])
     tile = tl.load(
         X + (flat_row * N_FEATURES)[None, :] + flat_column,

@@ -16,7 +16,7 @@ from logreg_kernels.fused_cuda.device.functions import (
 )
 
 
-# Neither w nor v may be at an odd offset: they are read from the L1 cache for every tile.
+# Neither w nor v may be at an odd offset. They are read from the L1 cache for every tile.
 @triton.jit(do_not_specialize=["n_rows"])
 def hvp_partials(
     X,
@@ -31,8 +31,8 @@ def hvp_partials(
 ):
     """Sums of p_i (1 - p_i) (x_i.v) x_i over this program's rows, X read once.
 
-    The tile is that of `nll_and_grad_partials`. Beside it and the sums there is no room in the
-    registers for both w and v: each tile reads them from L1.
+    The tile is that of `nll_and_grad_partials`. Beside it and the sums, registers have no room for
+    both w and v: each tile reads them from L1.
 
     Args:
         X: design matrix, shape (n_rows, N_FEATURES), row-contiguous.
@@ -80,10 +80,10 @@ def softmax_hvp_partials(
         partials[p, k, :] = sum_i S_ik x_i,   S_k = p_k ((u_k - u_top) - mean)    (one row)
         mean = sum_{k != top} exp(z_k - t) (u_k - u_top) / (1 + rest),            u = V x
 
-    with t = max_k z_k attained by top, and rest as in `softmax_partials`. u is taken relative
-    to the likeliest class: where that one is certain, mean is a sum of small terms, and nothing
-    cancels. A first loop over the classes has t, rest and that sum online; a second one has the
-    logits and u once more, from the tile that is still in registers.
+    with t = max_k z_k attained by top, and rest as in `softmax_partials`. u is taken relative to
+    the likeliest class. Where that one is certain, mean is a sum of small terms, and nothing
+    cancels. A first loop over the classes finds t, rest and mean. A second one computes the logits
+    and u again, from the tile that is still in registers.
 
     Args:
         X: design matrix, shape (n_rows, N_FEATURES), row-contiguous.
@@ -156,7 +156,7 @@ def curvatures(
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
 ):
-    """weight_i = p_i (1 - p_i) of every row, for rows that don't fit a block of `gram_partials`.
+    """weight_i = p_i (1 - p_i) of every row, for rows wider than a block of `gram_partials`.
 
     Args:
         X, w, n_rows, N_FEATURES, CHUNKS, BLOCK_N, BLOCK_K: as `nll_and_grad_partials` takes them.
@@ -191,16 +191,15 @@ def gram_partials(
 
         partials[s, j, l] = sum_i weight_i x_ij x_il,         i in the row blocks s, s + S, ...
 
-    Launched with (S, ceil(d / BLOCK_D), ceil(d / BLOCK_D)) programs, of which those below the
-    diagonal return at once: what is above it is stored twice, so that the sum is symmetric to
-    the last bit. Products are of the full precision of the dtype: tf32 would leave
-    11 of float32's 24 bits.
+    Launched with (S, ceil(d / BLOCK_D), ceil(d / BLOCK_D)) programs. Those below the diagonal
+    return at once. Entries above it are stored twice, so that the sum is symmetric to the last
+    bit. Products have the full precision of the dtype: tf32 would leave 11 of float32's 24 bits.
 
     Args:
         X: design matrix, shape (n_rows, N_FEATURES), row-contiguous.
         w: coefficients, shape (N_FEATURES,); read where d <= BLOCK_D.
-        weight: p (1 - p) of each row, shape (n_rows,), or None where d <= BLOCK_D: then a
-            program has all of a row, and makes its weight from w.
+        weight: p (1 - p) of each row, shape (n_rows,), or None where d <= BLOCK_D. Then a program
+            has all of a row, and computes its weight from w.
         partials: written, shape (S, N_FEATURES, N_FEATURES).
         n_rows: >= 1.
         N_FEATURES: d.  BLOCK_N, BLOCK_D: the tile of X; powers of two, 16 at least.

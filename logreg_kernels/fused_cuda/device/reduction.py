@@ -25,7 +25,7 @@ def reduce_partials(
     BLOCK_K: tl.constexpr,
     BATCH: tl.constexpr,
 ):
-    """f and its gradient from the partial sums, of each of k models; or, of one, without a value.
+    """f and its gradient from the partial sums of k models. Of one model the value may be left out.
 
         value = 1/n_rows sum_p partials[P m + p] + l2/2 ||w||^2       (the last program)
         grad  = 1/n_rows sum_p partials[p, :]    + l2 w               (BLOCK_K columns each)
@@ -35,14 +35,14 @@ def reduce_partials(
     Args:
         partials: shape (k, P (N_COEFFICIENTS + 1)), or (P, N_COEFFICIENTS) without a value.
         w: coefficients, shape (k, N_COEFFICIENTS), or None for no penalty.
-        l2: penalty, shape (1,). In memory, since Triton passes a Python float as float32.
+        l2: penalty, shape (1,), in memory: Triton passes a Python float as float32.
         value: written, shape (k,), or None.
         grad: written, shape (k, N_COEFFICIENTS).
         n_rows: rows that were summed over.
         n_programs: P.
         N_COEFFICIENTS: m, which is d for two classes and c d for more.
         BLOCK_P, BLOCK_K: the tile, partials by columns; powers of two.
-        BATCH: whether k may be above 1: then what is read need not be at a multiple of 16 bytes.
+        BATCH: whether k may be above 1. Then reads need not be at multiples of 16 bytes.
     Traffic: k P (m + 1) itemsize bytes, most of them still in L2; writes k (m + 1) itemsize.
     """
     dtype = partials.dtype.element_ty

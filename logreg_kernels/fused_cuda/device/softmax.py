@@ -16,7 +16,7 @@ from logreg_kernels.fused_cuda.device.functions import (
 )
 
 
-# W may not be at an odd offset: it is read from the L1 cache for every tile, in wide loads.
+# W may not be at an odd offset. It is read from the L1 cache for every tile, in wide loads.
 @triton.jit(
     do_not_specialize=["n_rows", "n_samples", "n_classes"],
     do_not_specialize_on_alignment=["rows"],
@@ -44,13 +44,13 @@ def softmax_partials(
         nll = (t - z_y) + log1p(rest)
         r_k = exp(z_k - t) / (1 + rest),   r_y = -((1 - exp(z_y - t)) + rest) / (1 + rest)
 
-    A first loop over the classes has t and rest online; a second one has the logits once more,
-    from the tile that is still in registers, so that no n x c matrix is ever in memory. Nothing
-    cancels: if the label is on top, 1 - exp(0) is 0 and r_y is the small -rest; if it isn't,
-    rest has its exp(z_y - t) as one of its terms, and the numerator is at least 1.
+    A first loop over the classes finds t and rest. A second one computes the logits again, from the
+    tile that is still in registers: no n x c matrix is ever in memory. Nothing cancels. If the
+    label is on top, 1 - exp(0) is 0 and r_y is the small -rest. If it isn't, exp(z_y - t) is a term
+    of rest, and the numerator is at least 1.
 
     A program adds each tile's gradient to its own sums in memory, which stay in L1 and L2 while
-    c d is small. Rejected: all of them in registers, which three classes fill at d = 100.
+    c d is small. Rejected: sums in registers, which three classes fill at d = 100.
 
     Args:
         X: design matrix, shape (n_samples, N_FEATURES), row-contiguous.
@@ -85,7 +85,7 @@ def softmax_partials(
         k = 0
         while k < n_classes:
             z = logit(tile, W, k, N_FEATURES, CHUNKS, BLOCK_N, BLOCK_K)
-            # Selects, since `tl.maximum` would swallow a NaN; through the gap it stays in rest.
+            # Selects, since `tl.maximum` would swallow a NaN. Through the gap it stays in rest.
             gap = z - top
             e = exp_of_negative(-tl.abs(gap))
             rest = tl.where(gap > 0, (rest + 1) * e, rest + e)
