@@ -17,6 +17,11 @@ settings.register_profile("deterministic", deadline=None, phases=PHASES, derando
 settings.load_profile("deterministic" if os.environ.get("CI") else "exploring")
 
 
+def pytest_ignore_collect(config: pytest.Config) -> bool | None:
+    """Nothing here is a benchmark, and to collect it takes ten seconds."""
+    return True if config.getoption("benchmark_only", default=False) else None
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """One thread, and without a CUDA device the CUDA kernels in Triton's interpreter."""
     if config.getoption("benchmark_only", default=False):

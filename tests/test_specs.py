@@ -198,6 +198,7 @@ def optimizers(draw: st.DrawFn) -> tuple[str, Any]:
 
 @given(optimizers())
 @example(("sgd", OPTIMIZERS["sgd"](batch_size=2**53 + 1)))  # not a float
+@example(("adagrad", OPTIMIZERS["adagrad"](initial_accumulator_value=1e300)))  # beyond float32
 def test_spelled_optimizer_parses_back(named: tuple[str, Any]) -> None:
     name, optimizer = named
     spec = spell(name, asdict(optimizer), type(optimizer))

@@ -44,4 +44,4 @@ def check(make: Callable[[Parameters], torch.optim.Optimizer], **at_least_1: int
     for name, count in at_least_1.items():
         if count is not None and count < 1:
             raise ValueError(f"{name} must be at least 1; got {count}")
-    make([torch.zeros(1)])
+    make([torch.zeros(1, dtype=torch.float64)])

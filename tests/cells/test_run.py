@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -207,10 +207,9 @@ def test_an_unavailable_kernel_on_one_device_is_left_out_where_it_runs_on_anothe
 
 
 KILLED = """
-import os, signal, sys
+import os, pickle, signal, sys
 from pathlib import Path
-from bench.suites.run import run_suite
-from tests.test_run import SMALL
+from bench.cells.run import run_suite
 
 def on_progress(progress):
     if progress.done == int(sys.argv[2]):
@@ -219,15 +218,17 @@ def on_progress(progress):
                 stream.write(b'{"kind": "conver')
         os.kill(os.getpid(), signal.SIGKILL)
 
-run_suite(SMALL, Path(sys.argv[1]), on_progress=on_progress)
+suite = pickle.load(sys.stdin.buffer)
+run_suite(suite, Path(sys.argv[1]), on_progress=on_progress)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this platform has no SIGKILL")
 @pytest.mark.parametrize(("cells", "how"), [("4", "clean"), ("6", "torn")])
 def test_a_killed_run_loses_no_finished_cell_and_repeats_none(tmp_path, cells, how) -> None:
     command = [sys.executable, "-c", KILLED, str(tmp_path), cells, how]
-    killed = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(Path.cwd())}, check=False)
+    killed = subprocess.run(command, input=pickle.dumps(SMALL), check=False)
     assert killed.returncode == -signal.SIGKILL
     survived = RecordStore(tmp_path).read()
     # The first cell times two kernels and leaves two records.
@@ -477,6 +478,7 @@ def test_an_edit_of_what_an_optimizer_or_kernel_imports_is_an_edit_of_it() -> No
     assert files("torch_autograd.py", "logreg_kernels") >= {"torch_data.py", "contract.py"}
 
 
+@pytest.mark.slow
 def test_the_environment_is_the_same_whatever_was_imported_before() -> None:
     code = "{}; from bench.measure.environment import configuration; print(configuration())"
     imports = ("", "import scipy.linalg, sklearn.linear_model, torch, bench.cells.run")

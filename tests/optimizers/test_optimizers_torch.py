@@ -244,15 +244,19 @@ def test_a_decay_of_adamw_ends_at_its_own_fixed_point(weight_decay: float) -> No
     lr=st.floats(1e-4, 0.5),
     batch_size=st.one_of(st.none(), st.integers(1, 120)),
     momentum=st.sampled_from([0.0, 0.5, 0.9]),
+    nesterov=st.booleans(),
 )
 def test_sgd_and_momentum_follow_their_formulas(
-    seed: int, lr: float, batch_size: int | None, momentum: float
+    seed: int, lr: float, batch_size: int | None, momentum: float, nesterov: bool
 ) -> None:
-    """v <- momentum v + g, w <- w - lr v over the batches of a seeded permutation, by hand."""
+    """Over the batches of a seeded permutation, by hand.
+
+    v <- momentum v + g, w <- w - lr v; with Nesterov's momentum, w <- w - lr (g + momentum v).
+    """
     problem = load_problem("iris")
     objective = bind("numpy", problem.X, problem.y)
     optimizer = (
-        Momentum(lr=lr, momentum=momentum, batch_size=batch_size, epochs=2)
+        Momentum(lr=lr, momentum=momentum, nesterov=nesterov, batch_size=batch_size, epochs=2)
         if momentum
         else SGD(lr=lr, batch_size=batch_size, epochs=2)
     )
@@ -267,8 +271,9 @@ def test_sgd_and_momentum_follow_their_formulas(
         for start in range(0, n, size):
             rows = order[start : start + size]
             p = 1 / (1 + np.exp(-(problem.X[rows] @ w)))
-            v = momentum * v + problem.X[rows].T @ (p - problem.y[rows]) / len(rows)
-            w = w - lr * v
+            g = problem.X[rows].T @ (p - problem.y[rows]) / len(rows)
+            v = momentum * v + g
+            w = w - lr * (g + momentum * v if nesterov else v)
     np.testing.assert_allclose(trace.w[-1], w, rtol=1e-9, atol=1e-12)
     assert trace.rows_read[-1] == 2 * n
     assert trace.stop == "budget"

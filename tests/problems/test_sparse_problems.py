@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from command_cases import commands_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from refusal import refused
@@ -478,29 +476,17 @@ def test_solvers_of_other_libraries_take_csr(spec: str, dtype: str) -> None:
     assert score["gap"] < (1e-10 if dtype == "float64" else 1e-6), score["message"]
 
 
-def test_the_command_line(tmp_path: Path) -> None:
+def test_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["-p", SPEC, "-o", "lbfgs", "-k", "numpy", "-k", "torch-autograd"]
     arguments += ["-o", "sgd:lr=1,batch_size=32", "-o", "scipy:method=newton-cg"]
-    done = command(tmp_path, "run", *arguments, "--seeds", "1")
+    done = commands_in(tmp_path, monkeypatch, capfd)("run", *arguments, "--seeds", "1")
+    assert done.code == 0, done.err
     for words in ("| lbfgs ", "| torch-autograd ", "| sgd:lr=1,batch_size=32 "):
-        assert words in done
+        assert words in done.out
     records = RecordStore(tmp_path / "results").read()
     runs = [record for record in records if record.kind == "convergence"]
     assert len(runs) == 6
     assert {record.status for record in runs} <= {"converged", "budget"}
     assert all(record.score["gap"] < 1e-6 for record in runs if record.optimizer == "lbfgs")
-
-
-def command(folder: Path, *arguments: str) -> str:
-    """What `python -m bench` prints, as a user runs it."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench", *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(Path(bench.__file__).parents[1])},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout

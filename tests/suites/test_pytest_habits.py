@@ -20,6 +20,7 @@ from bench.compare.sampling import Plan
 from logreg_kernels import KERNELS
 
 ROOT = Path(__file__).parents[2]
+FILES = ("convergence", "kernels", "roofline")
 CELL = "bench/suites/bench_kernels.py::test_value_and_grad[iris-numpy-cpu-float64]"
 
 
@@ -55,6 +56,13 @@ def run_pytest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunPytest:
         return Done(int(code), out.getvalue())
 
     return run
+
+
+def test_benchmark_only_collects_the_suites_alone(run_pytest: RunPytest) -> None:
+    done = run_pytest("--collect-only", tests=())
+    assert done.code == 0, done.out
+    files = {line.partition("::")[0] for line in done.out.splitlines() if "::" in line}
+    assert files == {f"bench/suites/bench_{name}.py" for name in FILES}
 
 
 def test_autosave_compare_and_compare_fail(tmp_path: Path, run_pytest: RunPytest) -> None:
