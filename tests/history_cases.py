@@ -1,4 +1,4 @@
-"""Made-up histories, for all tests of them: records and entries over commits."""
+"""Made-up histories, for all tests of them: records and measurements over commits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bench.__main__ import bench
 from bench.errors import InputError
-from bench.history.entries import Entry
+from bench.history.store import Measurement
 from bench.records import Record
 
 NOWHERE = Path("/")  # a folder that is no repository
@@ -42,7 +42,7 @@ TIMING = replace(
     score={"timed_beside": "numpy, torch-autograd"},
     samples={"seconds_per_call": [3e-5, 1e-5, 2e-5]},
 )
-ENTRY = Entry(
+MEASUREMENT = Measurement(
     commit="c" * 40,
     commit_date="2026-01-01T00:00:00+00:00",
     created="2026-01-01T00:00:00+00:00",
