@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import record_cases
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
+from repositories import git
 
 from bench.__main__ import bench
 from bench.errors import InputError
@@ -89,19 +89,6 @@ def repository(folder: Path, n: int) -> list[str]:
     git(folder, "init", "-q", "-b", "main")
     git(folder, "fast-import", "--quiet", text="\n".join(lines))
     return git(folder, "rev-list", "--reverse", "main").split()
-
-
-def git(folder: Path, *arguments: str, text: str = "") -> str:
-    folder.mkdir(parents=True, exist_ok=True)
-    who = ["-c", "user.name=Somebody", "-c", "user.email=somebody@example.org"]
-    done = subprocess.run(
-        ["git", "-C", str(folder), *who, *arguments],
-        input=text,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
 
 
 def records_over(commits: Sequence[str], levels: NDArray[np.float64], seed: int) -> list[Record]:

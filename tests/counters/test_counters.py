@@ -60,6 +60,7 @@ def small() -> Counters:
 # --- the committed numbers ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_committed_counters_are_those_of_this_code() -> None:
     committed = read_counters(COMMITTED)
     now = count_pinned()

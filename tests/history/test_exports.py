@@ -102,6 +102,7 @@ def test_only_what_pytest_timed_has_the_name_of_its_test() -> None:
     assert found["machine_info"]["cpu"]["brand_raw"] == "Some CPU"
 
 
+@pytest.mark.slow
 def test_pytest_compares_its_own_test_with_it(tmp_path: Path) -> None:
     """`pytest --benchmark-compare=FILE` of the suite itself, beside an export of its records."""
     path = tmp_path / "export.json"

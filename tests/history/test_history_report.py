@@ -23,6 +23,7 @@ from bench.history.tables import change_table, readable_changes, verdict
 from bench.records import RecordStore
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(seed=st.integers(0, 2**32 - 1), at=st.integers(3, 32), ratio=st.sampled_from([0.8, 1.25]))
 def test_over_36_commits_the_step_is_found_and_the_spikes_are_none(
@@ -47,6 +48,7 @@ def test_over_36_commits_the_step_is_found_and_the_spikes_are_none(
     assert set(np.flatnonzero(one.off_level)) == set(spikes)
 
 
+@pytest.mark.slow
 def test_the_command_over_36_commits_of_a_repository(tmp_path: Path) -> None:
     commits = repository(tmp_path / "git", 36)
     levels = np.full(36, 1e-5)
@@ -141,6 +143,7 @@ def test_what_was_too_short_is_counted() -> None:
     assert said.startswith("1 of 2 series judged (1 have fewer than 12 commits); ")
 
 
+@pytest.mark.slow
 def test_60_cells_stand_on_pages_of_24_panels_and_lines_at_their_changes() -> None:
     cells = [e for k in range(60) for e in steps(f"cell{k:02}", [1.0] * 6 + [1.0 + k % 2] * 6)]
     order = [f"{k:040x}" for k in range(12)]

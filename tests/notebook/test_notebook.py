@@ -87,8 +87,15 @@ SKLEARN_PROBABILITIES = (
 
 
 @pytest.fixture(scope="module")
-def result() -> NotebookResult:
-    return run_notebook()
+def run() -> tuple[NotebookResult, torch.Tensor, torch.Tensor]:
+    """The suite's result, and the state of torch's global generator before and after it."""
+    before = torch.get_rng_state()
+    return run_notebook(), before, torch.get_rng_state()
+
+
+@pytest.fixture(scope="module")
+def result(run) -> NotebookResult:
+    return run[0]
 
 
 @pytest.fixture(scope="module")
@@ -273,9 +280,10 @@ def test_layers_drawn_after_the_momentum_run_have_the_printed_weights():
     ]
 
 
-def test_global_generator_is_left_alone(iris):
+def test_global_generator_is_left_alone(run):
+    _, before, after = run
+    assert torch.equal(before, after)
     before = torch.get_rng_state()
-    run_notebook()
     models.module_start(D)
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -510,8 +518,8 @@ def _module() -> tuple[models.LinearSigmoid, models.DataLoaderOrder]:
 # The section that the notebook left to its reader.
 
 
-def test_both_losses_of_three_classes_end_where_scikit_learn_does() -> None:
-    by_sklearn, nll, cross_entropy = run_multiclass()
+def test_both_losses_of_three_classes_end_where_scikit_learn_does(result) -> None:
+    by_sklearn, nll, cross_entropy = result.multiclass
     assert by_sklearn.from_optimum <= 1e-12
     for row in (nll, cross_entropy):
         assert row.agrees

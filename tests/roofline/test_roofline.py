@@ -191,6 +191,7 @@ def test_cases_are_found_by_name_and_device() -> None:
     assert (own.problem, own.dtype) == ("iris", "float64")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", ["value_and_grad", "batch", "csr"])
 def test_a_small_case_is_measured_whole(work: Any) -> None:
     problem = "sparse:n=300,d=500" if work == "csr" else "synthetic:n=300,d=5"
@@ -225,6 +226,7 @@ def test_a_kernel_that_does_not_match_is_not_timed(monkeypatch: pytest.MonkeyPat
     assert not entry.seconds_per_call
 
 
+@pytest.mark.slow
 def test_the_command_writes_samples_tables_and_a_plot(tmp_path: Path) -> None:
     options = ["-p", "iris", "--dtype", "float64", "-k", "numpy", "-k", "fused-cpu"]
     run = ["roofline", *options, "--rounds", "3", "--twice", "--results", str(tmp_path)]
