@@ -1,4 +1,4 @@
-"""Ask git, and get one line where it says no."""
+"""Run git; where it fails, its reason is one line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.errors import InputError
 # Inside a git hook these name the repository, and the index, of the commit that is being made.
 _OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
 
-# As git says it in English, which it is asked for.
+# How git begins its reasons in English, the language that is set for it.
 _REASONS = ("fatal: ", "error: ")
 
 
@@ -20,11 +20,11 @@ def git(*arguments: str, cwd: Path, text: str = "", **environment: str) -> str:
     """What a git command prints, stripped.
 
     Args:
-        cwd: somewhere in the repository.
-        text: what it reads from its standard input.
-        environment: variables that it is to see, too.
+        cwd: a folder in the repository.
+        text: standard input.
+        environment: variables to set for it.
     Raises:
-        InputError: git is not there, or says no; with its own reason.
+        InputError: git is not there, or it fails; with its own reason.
     """
     try:
         done = subprocess.run(
@@ -48,5 +48,5 @@ def git(*arguments: str, cwd: Path, text: str = "", **environment: str) -> str:
 
 
 def without_hook(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment in which git finds the repository by the folder, inside a hook, too."""
+    """An environment in which git finds the repository by the folder, also inside a hook."""
     return {name: value for name, value in environment.items() if name not in _OF_A_HOOK}

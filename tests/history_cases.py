@@ -1,8 +1,7 @@
-"""Made-up histories, for all tests of them: records and entries over commits."""
+"""Made-up histories, for all tests of them: records and measurements over commits."""
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +11,11 @@ import numpy as np
 import record_cases
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
+from repositories import git
 
 from bench.__main__ import bench
 from bench.errors import InputError
-from bench.history.entries import Entry
+from bench.history.store import Measurement
 from bench.records import Record
 
 NOWHERE = Path("/")  # a folder that is no repository
@@ -42,7 +42,7 @@ TIMING = replace(
     score={"timed_beside": "numpy, torch-autograd"},
     samples={"seconds_per_call": [3e-5, 1e-5, 2e-5]},
 )
-ENTRY = Entry(
+MEASUREMENT = Measurement(
     commit="c" * 40,
     commit_date="2026-01-01T00:00:00+00:00",
     created="2026-01-01T00:00:00+00:00",
@@ -89,19 +89,6 @@ def repository(folder: Path, n: int) -> list[str]:
     git(folder, "init", "-q", "-b", "main")
     git(folder, "fast-import", "--quiet", text="\n".join(lines))
     return git(folder, "rev-list", "--reverse", "main").split()
-
-
-def git(folder: Path, *arguments: str, text: str = "") -> str:
-    folder.mkdir(parents=True, exist_ok=True)
-    who = ["-c", "user.name=Somebody", "-c", "user.email=somebody@example.org"]
-    done = subprocess.run(
-        ["git", "-C", str(folder), *who, *arguments],
-        input=text,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
 
 
 def records_over(commits: Sequence[str], levels: NDArray[np.float64], seed: int) -> list[Record]:

@@ -38,8 +38,9 @@ def cells_source(noise: float = 0.01, **seconds: float | str) -> str:
     return CELLS.format(noise=noise, entries=entries)
 
 
-def git(folder: Path, *arguments: str) -> str:
-    """Git without the developer's own settings."""
+def git(folder: Path, *arguments: str, text: str = "") -> str:
+    """Git without the developer's own settings; the folder is made where it isn't there."""
+    folder.mkdir(parents=True, exist_ok=True)
     alone = {
         **os.environ,
         "GIT_CONFIG_GLOBAL": os.devnull,
@@ -51,7 +52,13 @@ def git(folder: Path, *arguments: str) -> str:
         },
     }
     done = subprocess.run(
-        ["git", *arguments], cwd=folder, env=alone, capture_output=True, text=True, check=True
+        ["git", *arguments],
+        cwd=folder,
+        env=alone,
+        input=text,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout.strip()
 

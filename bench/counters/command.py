@@ -26,7 +26,7 @@ Examples:
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path("results/counters.json"),
     show_default=True,
-    help="The committed file.",
+    help="File of the committed counters.",
 )
 @summary_option
 @output_option("the fresh counters")
@@ -35,8 +35,8 @@ def counters(
 ) -> int:
     """Count oracle calls, passes over X, line-search trials and reads of X; compare exactly.
 
-    Nothing here is a time, and no noise can touch it: the quick suite runs once on one thread,
-    each run until a number of passes, and its calls are counted, in total and to each target. On a
+    Nothing here is a time, so that there is no noise. The quick suite runs once on one thread, each
+    run up to a fixed number of passes. Its calls are counted, in total and to each target. On a
     CUDA device kernel launches and synchronisations are counted, too.
     """
     if check == update:

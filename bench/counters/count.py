@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +23,27 @@ PINNED = {
     "NUMEXPR_NUM_THREADS": "1",
     "NUMBA_NUM_THREADS": "1",
     # OpenBLAS, torch and MKL choose code by the processor, and each code rounds in its own way.
-    # These are the newest that all x86-64 machines in use have.
+    # These are the newest choices that all x86-64 machines in use have.
     "OPENBLAS_CORETYPE": "Haswell",
     "ATEN_CPU_CAPABILITY": "avx2",
     "MKL_CBWR": "COMPATIBLE",
     "PYTHONHASHSEED": "0",
 }
-"""Environment of the counting process. `NUMBA_CPU_NAME` is left alone: another processor's code
-would be compiled first, for minutes, and the passes of fused-cpu have this one's vectors anyway."""
+"""Environment of the counting process.
+
+`NUMBA_CPU_NAME` is not set. Code for another processor would be compiled first, for minutes, and
+the passes of fused-cpu would still have the vectors of this one.
+"""
 
 _LIBRARIES = ("numpy", "scipy", "torch", "numba")
+_PROGRESS = "counting "
 
 
 def count_pinned(on_progress: Callable[[str], None] | None = None) -> Counters:
     """`count` in a child process with the environment `PINNED`.
 
     Raises:
-        InputError: the process failed, with its last words.
+        InputError: the process failed; with the last line that it printed.
     """
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"} | PINNED
     root = str(Path(__file__).resolve().parents[2])
@@ -46,7 +51,7 @@ def count_pinned(on_progress: Callable[[str], None] | None = None) -> Counters:
     environment["PYTHONPATH"] = os.pathsep.join(paths)
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "counters.json"
-        # -P: this checkout's code, whatever lies in the working directory.
+        # -P takes the code from this checkout, not from the working directory.
         command = [sys.executable, "-P", "-m", "bench.counters.count", str(output)]
         with subprocess.Popen(
             command,
@@ -69,14 +74,11 @@ def count_pinned(on_progress: Callable[[str], None] | None = None) -> Counters:
         return read_counters(output)
 
 
-_PROGRESS = "counting "
-
-
 def count(on_progress: Callable[[str], None] | None = None) -> Counters:
-    """Count in this process, whatever its threads and code paths.
+    """Count in this process, with whatever threads and code paths it has.
 
     Args:
-        on_progress: told what is counted next.
+        on_progress: is told what is counted next.
     """
     from bench.counters import cuda_calls, reads_of_x, run_counts
 
@@ -101,14 +103,14 @@ def count(on_progress: Callable[[str], None] | None = None) -> Counters:
             "passes": run_counts.PASSES,
             "mini_batch_passes": run_counts.MINI_BATCH_PASSES,
         },
-        environment=environment(),
+        environment=rounding_environment(),
         not_counted=not_counted,
     )
 
 
-def environment() -> dict[str, Any]:
-    """What rounding depends on: versions, and the code that was chosen for this processor."""
-    import scipy.linalg  # noqa: F401 - brings a BLAS of its own, which is looked for below
+def rounding_environment() -> dict[str, Any]:
+    """What rounding depends on: versions, threads, and the code chosen for this processor."""
+    import scipy.linalg  # noqa: F401 - it loads a BLAS of its own, which is listed below
     import torch
     from threadpoolctl import threadpool_info
 
@@ -127,9 +129,7 @@ def environment() -> dict[str, Any]:
 
 
 def keep_cuda(now: Counters, committed: Counters | None) -> Counters:
-    """What to commit where there is no device: the numbers of the machine that had one."""
-    from dataclasses import replace
-
+    """What to commit: without a device here, the committed CUDA numbers stay."""
     if now.cuda or committed is None or not committed.cuda:
         return now
     gpus = {"gpus": committed.environment.get("gpus", [])}
@@ -142,10 +142,6 @@ def keep_cuda(now: Counters, committed: Counters | None) -> Counters:
     )
 
 
-def _main(output: str) -> None:
-    counted = count(lambda what: print(f"{_PROGRESS}{what}", flush=True))
-    Path(output).write_text(as_json(counted), encoding="utf-8")
-
-
 if __name__ == "__main__":
-    _main(sys.argv[1])
+    counted = count(lambda what: print(f"{_PROGRESS}{what}", flush=True))
+    Path(sys.argv[1]).write_text(as_json(counted), encoding="utf-8")

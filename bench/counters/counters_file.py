@@ -9,23 +9,22 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from bench.errors import InputError
 from bench.files.json_documents import versioned_fields
 
 SCHEMA_VERSION = 1
 END = "end"
-"""Where a run's counters stand in total, beside those at its targets."""
+"""Where a run's counters are totals; elsewhere they are at one of its targets."""
 CELL, THERE = "cell", "there"
-"""What changes where a whole cell comes or goes."""
+"""The counter, and its value, of a cell that comes or goes as a whole."""
 RUNS, READS, CUDA, SETTINGS = "runs", "reads_of_x", "cuda", "settings"
 SECTIONS = (SETTINGS, READS, RUNS, CUDA)
-"""What is compared, in the order in which changes are shown: causes before their effects."""
+"""What is compared. Changes are shown in this order, causes before their effects."""
 
 _SEPARATOR = " | "
 
-# An L-BFGS run that converges ends where rounding errors stop it.
 _TOLERANCE = {
     "optimizers": ["lbfgs"],
     "at": END,
@@ -44,17 +43,17 @@ _TOLERANCE = {
 
 @dataclass(frozen=True)
 class Counters:
-    """All that is counted of one state of the code.
+    """Everything that is counted of one state of the code.
 
     Args:
         runs: of optimizers; see `bench.counters.run_counts.count_runs`.
-        reads_of_x: by kernel and data, how often each call reads X.
-        cuda: by kernel and call, launches, synchronisations and copies to the host; empty where
+        reads_of_x: how often each call reads X, by kernel and data.
+        cuda: launches, synchronisations and copies to the host, by kernel and call; empty where
             there is no device.
-        settings: what was run: suite, passes, dtype, seed.
-        environment: versions, and the code paths that libraries chose; no machine's name.
-        not_counted: reasons, by what was left out.
-        tolerance: where a count may differ, by how much, and why.
+        settings: what was run: suite, kernels, dtype, seed, passes.
+        environment: versions, and the code paths that libraries chose; no name of a machine.
+        not_counted: the reason for each thing that was left out.
+        tolerance: which counts may differ, by how much, and why.
     """
 
     runs: Mapping[str, Mapping[str, Any]]
@@ -68,14 +67,14 @@ class Counters:
 
 @dataclass(frozen=True)
 class Change:
-    """One counter that differs; None is a miss, or a counter that is not there.
+    """One counter that differs.
 
     Args:
         section: one of `SECTIONS`.
-        cell: names of the run, or of the kernel and its data.
+        cell: the names of a run, or of a kernel and its data.
         counter: such as "oracle_calls", "value_and_grad" or "status".
-        at: a target or "end" of a run, else empty.
-        committed, now: the two numbers.
+        at: a target of a run, or "end"; empty for other counters.
+        committed, now: the two values; None is a miss, or a counter that is not there.
         allowed: how far apart they may be.
     """
 
@@ -94,7 +93,7 @@ def cell_name(*names: str) -> str:
 
 
 def as_json(counters: Counters) -> str:
-    """Sorted, and one line a counter, so that a diff shows what changed and no more."""
+    """JSON, sorted, with one line a counter, so that a diff shows only what changed."""
     document: dict[str, Any] = {
         "about": "Exact counts, compared by: python -m bench counters --check; rewritten by "
         "python -m bench counters --update",
@@ -139,7 +138,7 @@ def read_counters(path: Path) -> Counters:
 def changes(committed: Counters, now: Counters) -> list[Change]:
     """What differs by more than the committed tolerance.
 
-    A cell that comes or goes is one change, and so is a run that ends with another status, whatever
+    A cell that comes or goes is one change. So is a run that ends with another status, whatever
     else of it differs. CUDA is compared where both have counted it.
     """
     found: list[Change] = []
@@ -158,18 +157,18 @@ def changes(committed: Counters, now: Counters) -> list[Change]:
                 was, is_now = _status(before[name]), _status(after[name])
                 found.append(Change(section, cell, "status", "", was, is_now))
                 continue
-            for place in dict.fromkeys([*one, *other]):
-                allowed = _allowed(committed, section, cell, place)
-                numbers = one.get(place), other.get(place)
-                if not _within(*numbers, allowed):
-                    found.append(Change(section, cell, *place, *numbers, allowed))
+            for key in dict.fromkeys([*one, *other]):
+                allowed = _allowed(committed, section, cell, key)
+                values = one.get(key), other.get(key)
+                if not _within(*values, allowed):
+                    found.append(Change(section, cell, *key, *values, allowed))
     return found
 
 
 def other_versions(committed: Counters, now: Counters) -> list[str]:
-    """What of the environment is another than the committed one, in words.
+    """What differs from the committed environment, in words.
 
-    GPUs matter where both have one: elsewhere nothing of theirs is compared.
+    GPUs matter where both have one: elsewhere no counts of theirs are compared.
     """
     names = dict.fromkeys([*committed.environment, *now.environment])
     pairs = {name: (committed.environment.get(name), now.environment.get(name)) for name in names}
@@ -178,9 +177,9 @@ def other_versions(committed: Counters, now: Counters) -> list[str]:
     return [f"{name} {was}, here {here}" for name, (was, here) in pairs.items() if was != here]
 
 
-Place = tuple[str, str]
-"""A counter, and where in the run it stands."""
-_STATUS: Place = ("status", "")
+Key: TypeAlias = tuple[str, str]
+"""The name of a counter, and `at` of a `Change`."""
+_STATUS: Key = ("status", "")
 
 
 def _cells(counters: Counters, section: str) -> Mapping[str, Mapping[str, Any]]:
@@ -188,12 +187,12 @@ def _cells(counters: Counters, section: str) -> Mapping[str, Mapping[str, Any]]:
     return {SETTINGS: cells} if section == SETTINGS else cells
 
 
-def _flat(counts: Mapping[str, Any]) -> dict[Place, Any]:
-    flat: dict[Place, Any] = {}
+def _flat(counts: Mapping[str, Any]) -> dict[Key, Any]:
+    flat: dict[Key, Any] = {}
     for counter, value in counts.items():
         if isinstance(value, Mapping):
             flat |= {(counter, at): number for at, number in value.items()}
-        elif counter != "message":  # it goes with the status
+        elif counter != "message":  # it is shown with the status
             flat[counter, ""] = value
     return flat
 
@@ -202,9 +201,9 @@ def _status(run: Mapping[str, Any]) -> str:
     return ": ".join(str(run[name]) for name in ("status", "message") if run.get(name))
 
 
-def _allowed(committed: Counters, section: str, cell: tuple[str, ...], place: Place) -> int:
+def _allowed(committed: Counters, section: str, cell: tuple[str, ...], key: Key) -> int:
     """The tolerance of a counter; 0 wherever none is stated."""
-    rule, (counter, at) = committed.tolerance, place
+    rule, (counter, at) = committed.tolerance, key
     if section != RUNS or cell[1].partition(":")[0] not in rule.get("optimizers", ()):
         return 0
     run = committed.runs[cell_name(*cell)]
@@ -224,7 +223,7 @@ def _indented(value: Any, depth: int) -> str:
     numbers = all(x is None or isinstance(x, int | float) for x in value.values())
     if depth > 1 and numbers:
         return json.dumps(value, allow_nan=False)
-    # A run's counters stay in the order of its targets, which is not the alphabet's.
+    # A run's counters stay in the order of its targets, which is not alphabetic.
     names = value if depth == 0 else sorted(value)
     inner = " " * (depth + 1)
     lines = [f"{inner}{json.dumps(str(k))}: {_indented(value[k], depth + 1)}" for k in names]

@@ -10,11 +10,12 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch.autograd import DeviceType  # type: ignore[attr-defined]
+from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from bench.cells.definitions import SUITES
@@ -33,8 +34,8 @@ NO_DEVICE = "no CUDA device"
 _LAUNCH = re.compile(r"cu(da)?(LaunchKernel\w*|LaunchCooperativeKernel\w*|GraphLaunch\w*)")
 # cudaDeviceSynchronize, cudaStreamSynchronize, cudaEventSynchronize, cuCtxSynchronize, ...
 _SYNCHRONISE = re.compile(r"cu(da)?(Device|Stream|Event|Ctx)Synchronize\w*")
-# A synchronous cudaMemcpy waits as well; torch's own copies are cudaMemcpyAsync, which a
-# cudaStreamSynchronize follows where they must be waited for.
+# A synchronous cudaMemcpy waits as well. torch copies by cudaMemcpyAsync, and calls
+# cudaStreamSynchronize where it must wait for that.
 _SYNCHRONOUS_COPY = re.compile(r"cudaMemcpy|cuMemcpyDtoH(_v2)?")
 _TO_HOST = re.compile(r"Memcpy DtoH\b.*")
 
@@ -42,32 +43,15 @@ _PROBLEM = {2: "breast_cancer", 3: "iris3"}
 _STEPS_BEFORE = 5
 
 
-class Range(Protocol):
-    """Microseconds."""
-
-    start: float
-    end: float
-
-
-class Event(Protocol):
-    """What is used of torch.autograd.profiler_util.FunctionEvent."""
-
-    name: str
-    device_type: DeviceType
-    """CPU for the host's calls and marks; the device has an event for its part of a mark, too."""
-
-    @property
-    def time_range(self) -> Range:
-        """When the host was in it, or, of a copy, the device."""
-
-
-def calls_in(events: Iterable[Event]) -> dict[str, int]:
+def calls_in(events: Iterable[FunctionEvent]) -> dict[str, int]:
     """Launches, synchronisations and copies to the host of what ran under `MARK`.
 
-    Calls of the API count where they begin within the mark, in whatever thread: the backward of a
-    CUDA tensor runs in one of its own. A copy is done by the device, perhaps after the mark has
-    ended: all that begin after its start count, and nothing else is to run after it.
+    A call of the API counts if it begins within the mark, in any thread: the backward of a CUDA
+    tensor runs in a thread of its own. The device makes a copy, perhaps after the mark has ended,
+    so that every copy counts that begins after the mark's start. Nothing else must run after it.
 
+    Args:
+        events: of torch's profiler. The mark has an event on the host and one on the device.
     Raises:
         ValueError: there is no mark among the events.
     """
@@ -94,21 +78,21 @@ def calls_in(events: Iterable[Event]) -> dict[str, int]:
 
 
 def count_call(call: Callable[[], Any]) -> dict[str, int]:
-    """`calls_in` one call, which has been made before: nothing is left to compile or load."""
+    """`calls_in` one call. It is made once before, so that nothing is left to compile or load."""
     call()
     torch.cuda.synchronize()
     with _profile() as profiler:
         torch.cuda.synchronize()
         with record_function(MARK):
             call()
-        torch.cuda.synchronize()  # outside of the mark: it is not the call's
+        torch.cuda.synchronize()  # outside of the mark: it is not part of the call
     return calls_in(profiler.events() or ())
 
 
 def count_step(objective: Objective, optimizer: Optimizer) -> dict[str, int]:
-    """`calls_in` the sixth step of a run: what comes with the first ones has been made.
+    """`calls_in` the sixth step of a run: the first steps may compile and allocate.
 
-    The recorder's snapshot, which copies w, is part of it, as it is on the clock, too.
+    The recorder's snapshot, which copies w, is part of the step. It is on the clock, too.
     """
 
     def run() -> None:
@@ -149,15 +133,15 @@ class _Marked:
             return Stop.BUDGET
 
 
-class _Enough(Exception):  # noqa: N818 - it ends a run as agreed; it is not an error
+class _Enough(Exception):  # noqa: N818 - it ends a run, and is no error
     pass
 
 
 def count_cuda() -> dict[str, dict[str, int]]:
-    """The calls of every kernel that runs on this machine's CUDA device; none without one.
+    """The calls of every kernel that runs on the CUDA device here, by `cell_name(kernel, what)`.
 
-    By `cell_name(kernel, what)`: one `value_and_grad` of two and of three classes, and one step of
-    each optimizer of the quick suite on two.
+    Counted are one `value_and_grad` of two and of three classes, and one step of each optimizer of
+    the quick suite on two classes. Without a device there are none.
     """
     if not torch.cuda.is_available():
         return {}

@@ -1,7 +1,7 @@
 """X as an array that counts how often NumPy reads it.
 
-What can't be seen: code that takes the class away first (`np.asarray(X) @ w`), and what compiled
-code does with memory that it was handed.
+Two things can't be seen: code that takes the class away first (`np.asarray(X) @ w`), and what
+compiled code does with memory that it was given.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 
 
 class Reads:
-    """Entries of X, and of copies of its rows, that were read; and which memory that is."""
+    """How many entries of X, and of copies of its rows, were read; and in which memory they lie."""
 
     def __init__(self) -> None:
         self.entries = 0
         self._held: list[NDArray[Any]] = []
 
     def hold(self, array: NDArray[Any]) -> None:
-        """Take an array for X's entries, too; it is kept, so that its memory isn't used anew."""
+        """Count this array as X, too. It is kept, so that its memory isn't used anew."""
         self._held.append(plain(array))
 
     def holds(self, array: Any) -> bool:
-        """Whether it lies in X's memory, or in that of a copy."""
+        """Whether an array lies in the memory of X or of a copy."""
         return isinstance(array, np.ndarray) and any(
             np.may_share_memory(plain(array), held) for held in self._held
         )
@@ -36,26 +36,26 @@ def plain(array: Any) -> Any:
     return array.view(np.ndarray) if isinstance(array, np.ndarray) else array
 
 
-# They say something about an array, or make another like it, and read no entry.
+# These say something about an array, or make another like it. They read no entry.
 _READ_NOTHING = (
     *(np.shape, np.ndim, np.size, np.may_share_memory, np.shares_memory, np.result_type),
     *(np.can_cast, np.empty_like, np.zeros_like, np.ones_like, np.full_like),
 )
-# Methods written in C that ask no ufunc and no NumPy function by name.
+# Methods that are written in C and call neither a ufunc nor a NumPy function by name.
 _READING_METHODS = (
     *("all", "any", "argmax", "argmin", "argsort", "byteswap", "choose", "cumprod", "cumsum"),
     *("dot", "max", "mean", "min", "nonzero", "prod", "round", "searchsorted", "std", "sum"),
     *("tobytes", "tolist", "trace", "var"),
 )
-# Likewise; what they return is a copy of entries, or a view.
+# Methods of that kind that return a copy of entries, or a view.
 _COPYING_METHODS = ("astype", "compress", "copy", "flatten", "ravel", "repeat", "reshape", "take")
 
 
 class CountedArray(np.ndarray[Any, Any]):
-    """An array on X's memory; whatever NumPy does with it is counted, and done without the class.
+    """An array on X's memory. NumPy's operations on it are counted, and done without the class.
 
-    Views are counted arrays, too, and so are copies of rows: an evaluation of a mini-batch reads
-    the rows once to gather them, and the gathered ones as often as its formulas do.
+    Views are counted arrays, too, and so are copies of rows. A mini-batch reads its rows once to
+    gather them, and the gathered rows as often as its formulas do.
     """
 
     reads: Reads | None = None
@@ -82,7 +82,7 @@ class CountedArray(np.ndarray[Any, Any]):
         return self._view_or_copy(plain(self)[key])
 
     def _view_or_copy(self, made: Any) -> Any:
-        """Of a view nothing was read; of a copy, itself."""
+        """A view has read nothing; a copy has read every entry that it holds."""
         assert self.reads is not None
         if not isinstance(made, np.ndarray):
             self.reads.entries += 1

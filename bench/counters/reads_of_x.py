@@ -1,21 +1,20 @@
 """How often a kernel's calls read X.
 
-An additional pass over X inside a kernel changes no number of oracle calls. It changes this:
+One more pass over X inside a kernel changes no number of oracle calls. It changes this ratio:
 
-    reads = entries of X, and of copies of its rows, that a call reads / entries that it is about
+    reads = entries of X, and of copies of its rows, that a call reads / entries of the rows used
 
-so that a formula that multiplies by X twice has 2.0, and on gathered rows 3.0. What is counted is
-what Python asks of NumPy, of SciPy's sparse functions, of torch's operators, and of the compiled
-passes of `fused-cpu` with the rows that they are handed. What these do inside with X can't be
-seen: how long they take is measured by `python -m bench compare`. Nor can the whole programs that
-torch.compile and XLA make of a loss, and so `torch-compile` and `jax` are left out.
+A formula that multiplies by X twice has 2.0. On gathered rows it has 3.0, as gathering reads them.
+Counted are the entries that Python gives to NumPy, to SciPy's sparse functions, to torch's
+operators, and to the compiled passes of `fused-cpu`. What these do with X inside can't be seen; how
+long they take is measured by `python -m bench compare`. torch.compile and XLA make one program of
+the whole loss, so that `torch-compile` and `jax` are left out.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -28,6 +27,7 @@ from bench.counters.counters_file import cell_name
 from bench.counters.reads_csr import counted_csr, counting_sparse
 from bench.counters.reads_numpy import Reads, counted_array, plain
 from bench.counters.reads_torch import TorchReads
+from bench.counters.replacing import replacing
 from logreg_kernels import KERNELS, bind
 from logreg_kernels.torch_kernels.data import TorchData
 
@@ -42,11 +42,11 @@ _ROWS, _COLUMNS, _BATCH_ROWS, _MODELS = 300, 7, 96, 3
 
 
 def count_reads(kernels: Sequence[str] = COUNTED) -> dict[str, dict[str, float]]:
-    """Reads of X by each call a kernel has, by `cell_name(kernel, data)`.
+    """Reads of X by each call that a kernel offers, by `cell_name(kernel, data)`.
 
-    Calls: `value_and_grad`, the same on `rows`, `value_and_grad_batch` of three models, `hvp` and
-    `hessian`; a float64 X of 300 rows, dense and, where the kernel takes it, CSR, with two classes
-    and with four.
+    The calls are `value_and_grad`, also on `rows`, `value_and_grad_batch` of three models, `hvp`
+    and `hessian`. The data are 300 rows in float64 with two classes and with four, dense and, where
+    the kernel takes it, CSR.
     """
     return {
         cell_name(kernel, f"{'two' if n_classes == 2 else 'four'} classes, {layout}"): _reads(
@@ -85,7 +85,7 @@ def _reads(kernel: str, X: Any, n_classes: int) -> dict[str, float]:
 
 def reads_of_call(objective: Any, call: Callable[[Any], Any]) -> int:
     """Entries of X that `call(objective)` reads."""
-    call(objective)  # what is compiled at its first call is compiled without being watched
+    call(objective)  # compiles what a first call compiles, which is not to be counted
     with counting_reads(objective) as (watched, reads):
         call(watched)
     return int(reads.entries)
@@ -93,7 +93,7 @@ def reads_of_call(objective: Any, call: Callable[[Any], Any]) -> int:
 
 @contextmanager
 def counting_reads(objective: Any) -> Iterator[tuple[Any, Any]]:
-    """The objective with an X that counts, and the count: its `entries`."""
+    """The objective with an X that counts, and what holds the count in `entries`."""
     if isinstance(objective, TorchData):
         with TorchReads(objective.X) as mode:
             yield objective, mode
@@ -115,23 +115,17 @@ def counting_reads(objective: Any) -> Iterator[tuple[Any, Any]]:
 
 @contextmanager
 def _counting_passes(reads: Reads) -> Iterator[None]:
-    """Count the rows of X that compiled passes of `fused-cpu` are handed by Python.
+    """Count the rows of X that Python gives to compiled passes of `fused-cpu`.
 
-    Compiled code has its callees inside, and does not look at what is replaced here.
+    Compiled code has its callees inside, and does not see what is replaced here.
     """
     from numba.core.dispatcher import Dispatcher
 
-    replaced = []
-    for module in [m for name, m in sys.modules.items() if name.startswith("logreg_kernels.")]:
-        for name, value in list(vars(module).items()):
-            if isinstance(value, Dispatcher):
-                replaced.append((module, name, value))
-                setattr(module, name, _counting(value, reads))
-    try:
+    def counting(_: str, value: Any) -> Any:
+        return _counting(value, reads) if isinstance(value, Dispatcher) else None
+
+    with replacing("logreg_kernels.", counting):
         yield
-    finally:
-        for module, name, value in replaced:
-            setattr(module, name, value)
 
 
 def _counting(compiled: Any, reads: Reads) -> Callable[..., Any]:
@@ -142,14 +136,14 @@ def _counting(compiled: Any, reads: Reads) -> Callable[..., Any]:
         for X in given.values():
             values = X[0] if isinstance(X, tuple) and X else X
             if reads.holds(values):
-                reads.entries += _handed(X, given)
+                reads.entries += _entries_given(X, given)
         return compiled(*(tuple(map(plain, a)) if isinstance(a, tuple) else plain(a) for a in args))
 
     return call
 
 
-def _handed(X: Any, given: dict[str, Any]) -> int:
-    """Entries of X in the rows that a pass was handed: `rows`, or all, from `start` to `stop`."""
+def _entries_given(X: Any, given: dict[str, Any]) -> int:
+    """Entries of X in the rows that a pass was given: of `rows`, or all, from `start` to `stop`."""
     n_rows = len(X[2]) - 1 if isinstance(X, tuple) else len(X)
     rows: NDArray[Any] = np.arange(n_rows) if given.get("rows") is None else given["rows"]
     rows = rows[given.get("start", 0) : given.get("stop", len(rows))]

@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 
 from logreg_kernels.torch_kernels.csr import TorchCSR
 
-# Operators that copy rows: they read what they copy, and the copy is X's, too.
+# Operators that copy entries: they read what they copy, and the copy counts as X, too.
 _GATHERING = ("index", "index_select", "gather", "take")
 _COPYING = ("clone", "_to_copy", "copy", "contiguous")
 
@@ -18,9 +18,8 @@ _COPYING = ("clone", "_to_copy", "copy", "contiguous")
 class TorchReads(TorchDispatchMode):
     """Counts the entries of X, and of copies of its rows, that operators are given.
 
-    The autograd engine calls the backward's operators under the same mode. Views read nothing,
-    nor does what takes only a shape and a type.
-    What an operator does inside with memory that it was given can't be seen.
+    The autograd engine calls the operators of a backward under the same mode. Views read nothing,
+    nor do operators that take only a shape and a type. What an operator does inside can't be seen.
     """
 
     def __init__(self, X: torch.Tensor | TorchCSR) -> None:
@@ -53,10 +52,10 @@ class TorchReads(TorchDispatchMode):
         return any(where == held.untyped_storage().data_ptr() for held in self._held)
 
     def _is_view(self, result: torch.Tensor) -> bool:
-        """A CSR tensor is made of its parts without a copy, though its operator is no view."""
+        """Whether it shares memory: a CSR tensor does with its parts, though no view made it."""
         return self._holds(_values(result))
 
 
 def _values(tensor: torch.Tensor) -> torch.Tensor:
-    """The entries of a tensor: of CSR those that are stored."""
+    """The entries of a tensor; the stored ones of a sparse tensor."""
     return tensor.values() if tensor.layout in (torch.sparse_csr, torch.sparse_csc) else tensor

@@ -31,7 +31,7 @@ _MOST_NAMES = 3
 
 
 def verdict(committed: Counters, now: Counters) -> str:
-    """One line: what changed, out of how many, and whose it is."""
+    """One line: what changed, of how many, and in which optimizers or kernels."""
     changed = changes(committed, now)
     same, moved = [], []
     for section, words in _SECTIONS.items():
@@ -50,10 +50,10 @@ def verdict(committed: Counters, now: Counters) -> str:
 
 
 def table(changed: Sequence[Change]) -> pd.DataFrame:
-    """A row for each cause, as far as it shows: one optimizer's counter, one kernel's call.
+    """A row for each probable cause: one counter of an optimizer, or one call of a kernel.
 
-    Of the changes in a row the largest is shown in numbers, and `where` says which it is and how
-    many are like it. Passes and steps are left out where they are the calls themselves.
+    A row shows the numbers of its largest change. `where` names that change and counts those like
+    it. Passes and steps are left out where they equal the calls.
     """
     groups: dict[tuple[Any, ...], list[Change]] = {}
     for change in _without_repetitions(changed):
@@ -63,10 +63,10 @@ def table(changed: Sequence[Change]) -> pd.DataFrame:
 
 
 def markdown(committed: Counters, now: Counters, path: str) -> str:
-    """The verdict; below it what changed, and what to do about it.
+    """The verdict, and below it what changed and what to do about it.
 
     Args:
-        path: the committed file, for the advice.
+        path: the committed file, which the advice names.
     """
     changed = changes(committed, now)
     lines = [verdict(committed, now)]
@@ -92,7 +92,7 @@ def markdown(committed: Counters, now: Counters, path: str) -> str:
 
 
 def _without_repetitions(changed: Sequence[Change]) -> list[Change]:
-    """Without passes and steps that are the calls, number for number."""
+    """Without passes and steps whose numbers are those of the calls."""
     calls = {(c.cell, c.at): (c.committed, c.now) for c in changed if c.counter == "oracle_calls"}
     return [
         c
@@ -112,7 +112,7 @@ def _cause(change: Change) -> tuple[Any, ...]:
 
 
 def _whose(change: Change) -> str:
-    """The optimizer of a run, the kernel of a call; they may be the cause."""
+    """What may be the cause: the optimizer of a run, the kernel of a call."""
     return change.cell[1 if change.section == RUNS else 0]
 
 
@@ -179,7 +179,7 @@ def _difference(change: Change) -> str:
 
 
 def _size(change: Change) -> float:
-    """By which the change to show is chosen: the largest of numbers, before misses."""
+    """How much it differs; less than any number for a miss."""
     return abs(change.now - change.committed) if _numeric(change) else -1.0
 
 

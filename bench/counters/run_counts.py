@@ -1,4 +1,4 @@
-"""What runs of optimizers cost in calls: counted, not timed, so that no noise can touch it."""
+"""What runs of optimizers cost in calls: counted, not timed, and so without noise."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ SUITE = "quick"
 KERNELS = ("numpy", "torch-autograd", "fused-cpu")
 DTYPE = "float64"
 SEED = 0
-# So many that L-BFGS meets its targets, and no more: later it follows rounding errors, and so do
-# its counts. With gradients off by 1e-13, relative, no count at a target from 1e-1 to 1e-9 moved
-# in 40 runs of 100 passes; with 200 passes, some moved at 2e-16.
+# Enough for L-BFGS to meet its targets, and no more: later its steps follow rounding errors, and
+# its counts with them. With relative errors of 1e-13 in the gradients, no count at a target from
+# 1e-1 to 1e-9 moved in 40 runs of 100 passes. With 200 passes some moved at errors of 2e-16.
 PASSES = 100
-# A mini-batch run shows in a few epochs what it costs a step, and takes long.
+# A few epochs show what a step on a mini-batch costs, and such a run takes long.
 MINI_BATCH_PASSES = 10
 
 Runs = dict[str, dict[str, Any]]
@@ -47,21 +47,21 @@ def count_runs(
 ) -> Runs:
     """Counters of one run of every combination, by `cell_name(problem, optimizer, kernel)`.
 
-    Each run has `status`, `steps` of its trace, and three counters, to each target (None: missed)
-    and, under "end", in total:
+    Each run has `status`, `steps` of its trace, and three counters. Each counter has a number for
+    each target (None: missed) and, under "end", the total:
 
         oracle_calls    calls of the objective
-        passes          rows that they read, over n: six decimals
+        passes          rows that they read, over n, to six decimals
         trials          see `Iterations`
 
-    A run that can't be made or scored has `status` "failed" and its `message` alone. A target
-    counts as met at the first snapshot that meets it, and snapshots are at fixed step numbers: all
-    32 first steps, then every sixteenth part.
+    A run that can't be made or scored has only `status` "failed" and `message`. A target counts as
+    met at the first snapshot that meets it. Snapshots are at fixed step numbers: each of the first
+    32 steps, and then whenever the number has grown by a sixteenth.
 
     Args:
         problems, optimizers: specs; none named means the quick suite's.
         kernels: names in `logreg_kernels.KERNELS`.
-        on_problem: told the problem's name before its runs.
+        on_problem: is told the name of a problem before its runs.
     """
     suite = SUITES[SUITE]
     counts: Runs = {}
@@ -130,17 +130,17 @@ def _at_targets(scored: Score, count: Callable[[Any], Any]) -> dict[str, Any]:
 class Iterations:
     """How many iterations an optimizer of torch.optim had begun at each of its evaluations.
 
-    An iteration is a step of the algorithm: torch's `n_iter` where the optimizer keeps one
-    (L-BFGS, whose `step()` is many), else a call of `step()`.
+    An iteration is a step of the algorithm. L-BFGS makes many of them in one `step()` and keeps
+    their number in `n_iter`. For other optimizers an iteration is a call of `step()`.
 
-    Trials are the evaluations beyond one an iteration:
+    Trials are the evaluations beyond one an iteration: those that a line search tried and rejected.
 
         trials after k evaluations = k - iterations begun by then
         trials of a run that converged = evaluations - 1 - iterations
 
-    which is what a line search tried and did not take. Of the evaluations of a run that converged
-    one more is none, as it is where the last w was tested. torch's strong Wolfe search also
-    evaluates again where it stands, once in `max_iter` iterations: that is counted with them.
+    The last evaluation of a run that converged tests the final w, and is no trial. Once in
+    `max_iter` iterations torch's strong Wolfe search evaluates again at the point where it stands.
+    That evaluation counts as a trial.
     """
 
     begun: list[int] = field(default_factory=list)
@@ -166,7 +166,7 @@ class Iterations:
 
 
 class _Watched:
-    """An objective that notes the iterations at each evaluation; otherwise itself."""
+    """An objective that notes at each evaluation how many iterations had begun."""
 
     def __init__(self, objective: Objective, iterations: Iterations) -> None:
         self._objective, self._iterations = objective, iterations
@@ -181,7 +181,7 @@ class _Watched:
 
 @contextmanager
 def counting_iterations(objective: Objective) -> Iterator[tuple[Any, Iterations]]:
-    """The objective, and the iterations that a torch optimizer begins while it is used."""
+    """The objective with its evaluations watched, and the iterations of the torch optimizer."""
     iterations = Iterations()
     hook = register_optimizer_step_pre_hook(iterations.begin_step)
     try:

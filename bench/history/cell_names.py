@@ -4,45 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bench.history.entries import Entry
+from bench.history.store import Measurement
 
 
-def plain_cell(entry: Entry) -> str:
+def plain_cell(one: Measurement) -> str:
     """ "iris · lbfgs · numpy cpu float64"; without the optimizer for a kernel's own time."""
-    way = f"{entry.kernel} {entry.device} {entry.dtype}"
-    return " · ".join(filter(None, [entry.problem, entry.optimizer, way]))
+    objective = f"{one.kernel} {one.device} {one.dtype}"
+    return " · ".join(filter(None, [one.problem, one.optimizer, objective]))
 
 
-def cell_names(entries: Iterable[Entry], *, always_how: bool = False) -> dict[tuple[str, ...], str]:
-    """A name for each series of the entries; two of one machine and measure never share one.
+def cell_names(
+    measurements: Iterable[Measurement], *, always_timing: bool = False
+) -> dict[tuple[str, ...], str]:
+    """A name for each series of the measurements; two of one machine and measure never share one.
 
     Args:
-        always_how: say how a kernel was timed also where there is one of the name alone, so that
-            the name stays what it is when another comes; else only what tells two apart.
+        always_timing: whether the name of a kernel always says how it was timed, so that it stays
+            the same when another series comes. Otherwise it says only what tells it from others.
     """
-    alike: dict[tuple[str, ...], dict[tuple[str, ...], Entry]] = {}
-    for entry in entries:
-        place = (entry.machine, entry.measure, plain_cell(entry))
-        alike.setdefault(place, {})[entry.series] = entry
+    alike: dict[tuple[str, ...], dict[tuple[str, ...], Measurement]] = {}
+    for one in measurements:
+        alike.setdefault((one.machine, one.measure, plain_cell(one)), {})[one.series_key] = one
     names = {}
     for (_, _, name), group in alike.items():
-        notes = {series: _notes(entry) for series, entry in group.items()}
+        notes = {key: _notes(one) for key, one in group.items()}
         columns = list(zip(*notes.values(), strict=True))
         told = {k for k, column in enumerate(columns) if len(set(column)) > 1}
-        for series, note in notes.items():
-            always = {0, 1} if always_how and not group[series].optimizer else set()
+        for key, note in notes.items():
+            always = {0, 1} if always_timing and not group[key].optimizer else set()
             more = ", ".join(note[k] for k in sorted(told | always))
-            names[series] = f"{name} ({more})" if more else name
+            names[key] = f"{name} ({more})" if more else name
     return names
 
 
-def _notes(entry: Entry) -> tuple[str, ...]:
-    """What two entries of one name can differ in."""
-    alone = entry.timed_beside == entry.kernel
+def _notes(one: Measurement) -> tuple[str, ...]:
+    """What two series of one name can differ in."""
+    alone = one.timed_beside == one.kernel
     return (
-        "alone" if alone else f"beside {entry.timed_beside}",
-        f"by {entry.timed_by}",
-        f"{entry.configuration.get('threads')} threads",
-        f"data {entry.data}",
-        f"at most {entry.budget}",
+        "alone" if alone else f"beside {one.timed_beside}",
+        f"by {one.timed_by}",
+        f"{one.configuration.get('threads')} threads",
+        f"data {one.data}",
+        f"at most {one.budget}",
     )

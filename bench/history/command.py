@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,8 +12,6 @@ from bench.errors import InputError
 
 if TYPE_CHECKING:
     from bench.history.append import Appended
-    from bench.history.entries import Entry
-    from bench.history.series import Series
 
 FORMATS = ("pytest-benchmark", "github-action-benchmark", "bencher", "csv")
 
@@ -42,51 +39,56 @@ def history(
 ) -> int:
     """Enter new records into the history, and find the commits that made something slower.
 
-    It appends what is new of the results folder to history/<machine>.jsonl there, plots each cell
-    over commits, and lists change points, machine by machine. A step is told from noise once three
-    commits are at the new level; one or two commits that are off are no step.
+    New records of the results folder are appended to history/<machine>.jsonl there. Each cell is
+    plotted over commits. Change points are listed, machine by machine. A step is told from noise
+    once three commits are at the new level; one or two commits that are off are no step.
     """
     if format_:
         return _export(folder, repository, format_, output, commit)
     refuse_given(("--commit", "--output"), "without an export, such as --export csv")
 
+    from bench.command.figures import save_figure
+    from bench.command.tables import write_table
     from bench.history.append import append_records
     from bench.history.commits import HERE, in_order
-    from bench.history.series import (
-        change_table,
-        machine_line,
-        readable_changes,
-        series_of,
-        verdict,
-    )
+    from bench.history.plots import history_figures
+    from bench.history.series import machine_line, series_of
+    from bench.history.store import HistoryStore
+    from bench.history.tables import change_table, readable_changes, verdict
 
-    appended = append_records(folder, repository or HERE)
-    _print_appended(appended)
-    kept = _kept(folder)
+    _print_appended(append_records(folder, repository or HERE))
+    store = HistoryStore(folder)
+    kept = store.read()
     if not kept:
         raise InputError(
             f"no history in {folder}: run python -m bench run --rerun on a committed tree first"
         )
-    order = in_order({entry.commit: entry.commit_date for entry in kept}, repository or HERE)
+    order = in_order({one.commit: one.commit_date for one in kept}, repository or HERE)
     series = series_of(kept, order)
-    table = change_table(series, order)
+    changes = change_table(series, order)
+    shown = readable_changes(changes)
     for line in dict.fromkeys(map(machine_line, series)):
         click.echo(line)
-    shown = readable_changes(table)
     if len(shown):
         click.echo(f"\n{shown.to_markdown(index=False, disable_numparse=True)}\n")
     else:
         click.echo("no change points")
     click.echo(verdict(series))
-    _write(series, table, shown, folder / "history")
+    tables, plots = store.folder / "tables", store.folder / "plots"
+    write_table(changes, shown if len(shown) else None, tables / "change_points")
+    figures = list(history_figures(series))
+    for name, figure in figures:
+        save_figure(figure, plots / name)
+    click.echo(f"Plots: {plots} ({len(figures)} figures), table: {tables}")
     return 0
 
 
 def _print_appended(appended: Appended) -> None:
-    commits = len({entry.commit for entry in appended.entries})
-    if appended.entries:
+    new = appended.measurements
+    if new:
+        commits = len({one.commit for one in new})
         files = ", ".join(map(str, appended.files))
-        click.echo(f"{len(appended.entries)} new entries of {commits} commits in {files}")
+        click.echo(f"{len(new)} new measurements of {commits} commits in {files}")
     else:
         click.echo("nothing new")
     if appended.uncommitted:
@@ -100,35 +102,15 @@ def _print_appended(appended: Appended) -> None:
         )
 
 
-def _kept(folder: Path) -> list[Entry]:
-    from bench.history.entries import HistoryStore
-
-    return HistoryStore(folder).read()
-
-
-def _write(series: Sequence[Series], table: Any, shown: Any, folder: Path) -> None:
-    """Tables and plots of a history, beside its files."""
-    from bench.command.figures import save_figure
-    from bench.command.tables import write_table
-    from bench.history.plots import history_figures
-
-    write_table(table, shown if len(shown) else None, folder / "tables" / "change_points")
-    figures = list(history_figures(series))
-    for name, figure in figures:
-        save_figure(figure, folder / "plots" / name)
-    click.echo(f"Plots: {folder / 'plots'} ({len(figures)} figures), table: {folder / 'tables'}")
-
-
 def _export(
     folder: Path, repository: Path | None, format_: str, output: Path, commit: str | None
 ) -> int:
     from bench.files.whole import write_whole
-    from bench.history.append import of_commit
     from bench.history.commits import HERE
     from bench.history.exports import EXPORTS
+    from bench.history.one_commit import measured_at
 
-    entries, environment = of_commit(folder, commit, repository or HERE)
-    export = EXPORTS[format_](entries, environment)
+    export = EXPORTS[format_](*measured_at(folder, commit, repository or HERE))
     for line in export.left_out:
         click.echo(f"left out: {line}", err=True)
     if str(output) == "-":

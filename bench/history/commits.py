@@ -1,4 +1,4 @@
-"""What git knows of commits: their dates, and their order."""
+"""The dates and the order of commits, by git."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.errors import InputError
 from bench.git import git
 
 HERE = Path(__file__).resolve().parents[2]
-"""The checkout that this code runs from, whose commits records name."""
+"""The checkout that this code runs from: records name its commits."""
 
 
 def known_dates(commits: Iterable[str], repository: Path = HERE) -> dict[str, str]:
@@ -27,8 +27,8 @@ def known_dates(commits: Iterable[str], repository: Path = HERE) -> dict[str, st
 def in_order(dates: Mapping[str, str], repository: Path = HERE) -> list[str]:
     """Commits, the oldest first: parents before children, by git's topological order.
 
-    One that the repository does not hold (it is not at hand, its clone is shallow, the commit was
-    rebased away) stands behind the last one whose date is not after its own.
+    The repository may not hold a commit: its clone is shallow, or the commit was rebased away. Such
+    a commit stands behind the last one whose date is not after its own.
 
     Args:
         dates: ISO 8601, by commit.

@@ -1,4 +1,4 @@
-"""Each cell over commits: small multiples, a figure for a machine, a measure and a problem."""
+"""Each cell over commits, one panel a cell; one figure a machine, measure and problem."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bench.statistics.intervals import Values
 
 _BLUE, _WORSE, _BETTER = COLOURS[0], COLOURS[1], COLOURS[2]
 _COLUMNS = 3
-_PANELS = 24  # of a figure; more are on further ones
+_PANELS = 24  # of a figure; more panels are on further figures
 _CAPTION = (
     f"dot: median of a commit's runs, band: its {text.INTERVAL}; vertical line: change point\n"
     "hollow: too new, or too few, to be judged; triangle: off the axis; cross: most runs missed"
@@ -33,14 +33,14 @@ _WORDS = {
 
 
 def history_figures(series: Iterable[Series]) -> Iterator[tuple[str, Figure]]:
-    """(file name without suffix, figure) of every machine, measure and problem.
+    """(file name without suffix, figure) for every machine, measure and problem.
 
     Two machines never share a figure: their absolute times are not comparable.
     """
     series = list(series)
     problems = file_names(list(dict.fromkeys(one.last.problem for one in series)))
     with plot_style():
-        for (machine, measure, problem), group in groupby(series, _place):
+        for (machine, measure, problem), group in groupby(series, _figure_key):
             found = list(group)
             for page, start in enumerate(range(0, len(found), _PANELS), 1):
                 name = f"{machine}_{measure}_{problems[problem]}"
@@ -48,7 +48,7 @@ def history_figures(series: Iterable[Series]) -> Iterator[tuple[str, Figure]]:
                 yield name + suffix, _figure(found[start : start + _PANELS])
 
 
-def _place(one: Series) -> tuple[str, str, str]:
+def _figure_key(one: Series) -> tuple[str, str, str]:
     return one.last.machine, one.last.measure, one.last.problem
 
 
@@ -80,7 +80,7 @@ def _panel(panel: Axes, one: Series) -> None:
     on = ~one.off_level
     panel.fill_between(x[on], lows[on], highs[on], color=_BLUE, alpha=0.2, lw=0)
     panel.plot(x[on], medians[on], color=_BLUE, lw=1.0)
-    judged = max(n - (MIN_SIZE - 1), 0) if one.is_judged else 0
+    judged = max(n - (MIN_SIZE - 1), 0) if one.is_long_enough else 0
     panel.plot(x[:judged], medians[:judged], "o", color=_BLUE, ms=2.8)
     panel.plot(x[judged:], medians[judged:], "o", color=_BLUE, ms=2.8, mfc="white")
     _limit(panel, one, lows, highs)
@@ -121,13 +121,15 @@ def _panel(panel: Axes, one: Series) -> None:
 
 
 def _limit(panel: Axes, one: Series, lows: Values, highs: Values) -> None:
-    """The levels fill the axis: what is off them is a triangle at its edge, or a step of 5% would
-    be lost beside a spike."""
+    """Let the levels fill the axis, and draw what is off them as a triangle at its edge.
+
+    Beside a spike a step of 5% would be lost.
+    """
     off = one.off_level
     inside = ~np.isnan(one.medians) & ~off
     if not inside.any():
         return
-    # A wide band is cut off, too: its lower and upper quarter of commits set no limit.
+    # A wide band is cut off, too: the quarter of commits with the widest ends sets no limit.
     low = min(one.medians[inside].min(), np.quantile(lows[inside], 0.25))
     high = max(one.medians[inside].max(), np.quantile(highs[inside], 0.75))
     margin = max(0.15 * (high - low), 0.02 * low)
@@ -140,14 +142,11 @@ def _limit(panel: Axes, one: Series, lows: Values, highs: Values) -> None:
 
 
 def _band(one: Series) -> tuple[Values, Values]:
-    """The interval of each median; where an end is beyond what was run, the median itself."""
-    lows, highs = [], []
-    for point in one.points:
-        middle = point.interval
-        median = math.nan if middle.median is None else middle.median
-        lows.append(median if middle.low is None else middle.low)
-        highs.append(median if middle.high is None else middle.high)
-    return np.array(lows), np.array(highs)
+    """The ends of each median's interval; the median itself for an end that missed."""
+    ends = zip(one.intervals, one.medians, strict=True)
+    both = [[m if i.low is None else i.low, m if i.high is None else i.high] for i, m in ends]
+    lows, highs = np.array(both).T
+    return lows, highs
 
 
 def _ratio(ratio: float) -> str:

@@ -1,11 +1,11 @@
-"""The notebook's experiments through this project's own pipeline, its numbers beside ours.
+"""The notebook's experiments, run and scored as every other run here is.
 
-Each experiment is one run by `run_optimizer`, on the notebook's data, start and order of rows,
-scored against the proved optimum. The loss is the kernel `torch-autograd` in float32, or, where
-the printed digits hang on how the notebook computed it, the notebook's own.
+Each experiment is one run by `run_optimizer`, on the notebook's data, start and order of rows. It
+is scored against the proved optimum. The loss is the kernel `torch-autograd` in float32. Where the
+printed digits depend on how the notebook computed its loss, it is the notebook's own.
 
-Source: probml/pyprobml, notebooks/book1/10/logreg_pytorch.ipynb; its printed outputs are kept in
-    notebook_outputs.json.
+Source: probml/pyprobml, notebooks/book1/10/logreg_pytorch.ipynb. What it printed is kept in
+    outputs.json.
 """
 
 from __future__ import annotations
@@ -30,22 +30,19 @@ from bench.notebook.models import (
     LBFGSCalls,
     Model,
     bare_parameter,
-    bind_sigmoid_bce,
     module_start,
-    of_module,
     parameter_start,
 )
+from bench.notebook.multiclass import run_multiclass
+from bench.notebook.objective import bind_sigmoid_bce, model_of
 from bench.notebook.result import (
     PRINTED_BY_NUMPY,
-    Comparison,
     NotebookResult,
+    Reproduction,
     Run,
-    compare,
-    comparison_rows,
     floats,
     printed_figures,
-    run_rows,
-    step_rows,
+    reproductions,
 )
 from bench.optima.optimum import Optimum, solve
 from bench.optima.reference import evaluation_error, reference_objective
@@ -55,19 +52,6 @@ from bench.score.quality import quality
 from bench.score.targets import score
 from logreg_kernels import bind
 
-__all__ = [
-    "EXPERIMENTS",
-    "Comparison",
-    "Experiment",
-    "NotebookResult",
-    "Run",
-    "comparison_rows",
-    "printed_figures",
-    "run_notebook",
-    "run_rows",
-    "step_rows",
-]
-
 Vector = NDArray[np.float64]
 
 KERNEL = "torch-autograd"
@@ -76,6 +60,8 @@ MODULE_LOSS = "nn.Module + BCELoss"
 
 _WHOLE_RUN = Budget(passes=math.inf, seconds=math.inf)
 _EPOCHS = "batch_size=33,epochs=100"
+_LBFGS, _SGD_BY_HAND = "lbfgs, 10 calls of step", f"sgd by hand:lr=0.1,{_EPOCHS}"
+_LOOPS: Mapping[str, Callable[[], Optimizer]] = {_LBFGS: LBFGSCalls, _SGD_BY_HAND: HandWrittenSGD}
 
 
 @dataclass(frozen=True)
@@ -96,35 +82,27 @@ class Experiment:
 
     def make(self) -> Optimizer:
         """The optimizer."""
-        own: dict[str, Callable[[], Optimizer]] = {
-            "lbfgs, 10 calls of step": LBFGSCalls,
-            f"sgd by hand:lr=0.1,{_EPOCHS}": HandWrittenSGD,
-        }
-        return (
-            own[self.optimizer]()
-            if self.optimizer in own
-            else make_reporting_optimizer(self.optimizer)
-        )
+        own_loop = _LOOPS.get(self.optimizer)
+        return own_loop() if own_loop else make_reporting_optimizer(self.optimizer)
 
 
 EXPERIMENTS = (
-    # LBFGS ends where float32 lets it, on the kernel and on the notebook's own loss: see
-    # `notebook_result` for what that leaves open.
-    Experiment("LBFGS", "torch_lbfgs", "lbfgs, 10 calls of step", KERNEL),
-    Experiment("LBFGS", "torch_lbfgs", "lbfgs, 10 calls of step", NOTEBOOK_LOSS),
-    Experiment("SGD by hand", "sgd", f"sgd by hand:lr=0.1,{_EPOCHS}", KERNEL),
+    # With both losses, rounding in float32 decides where LBFGS ends: see `result._OPEN_UNITS`.
+    Experiment("LBFGS", "torch_lbfgs", _LBFGS, KERNEL),
+    Experiment("LBFGS", "torch_lbfgs", _LBFGS, NOTEBOOK_LOSS),
+    Experiment("SGD by hand", "sgd", _SGD_BY_HAND, KERNEL),
     Experiment("SGD", "sgd", f"sgd:lr=0.1,{_EPOCHS}", KERNEL),
-    # Overshoots until rows are wrong with |z| > 17, whose gradient the notebook's loss drops:
-    # with the exact gradient the same run ends elsewhere, see `SigmoidBCE`.
+    # Momentum overshoots until rows are wrong with |z| > 17. The notebook's loss drops their
+    # gradient, so that the same run on the exact gradient ends elsewhere: see `bind_sigmoid_bce`.
     Experiment("momentum", "momentum", f"momentum:lr=0.1,{_EPOCHS}", NOTEBOOK_LOSS),
     Experiment("momentum", None, f"momentum:lr=0.1,{_EPOCHS}", KERNEL),
     Experiment("Adam on a module", "adam_module", f"adam:lr=0.1,{_EPOCHS}", MODULE_LOSS),
-    Experiment("LBFGS on a module", "lbfgs_module", "lbfgs, 10 calls of step", MODULE_LOSS),
+    Experiment("LBFGS on a module", "lbfgs_module", _LBFGS, MODULE_LOSS),
 )
 
 
 def run_notebook() -> NotebookResult:
-    """All experiments of the notebook: about 2,500 steps, a second or two on one core.
+    """Run all experiments of the notebook: about 2,500 steps.
 
     torch's global generator is left as it was found.
     """
@@ -135,18 +113,18 @@ def run_notebook() -> NotebookResult:
     fitted.fit(problem.X, problem.y)
     with torch.random.fork_rng(devices=[]):
         modules = {name: make(problem.n_features) for name, make in MODULES.items()}
-    models = {name: of_module(module) for name, module in modules.items()}
+    models = {name: model_of(module) for name, module in modules.items()}
     X_test = np.asarray(problem.X_test, dtype=np.float64)
     setting = _Setting(problem, optimum, fitted.coef_[0], models, X_test)
-    comparisons = setting.at_sklearn()
+    reproduced = setting.at_sklearn()
     runs = [setting.sklearn_run(int(fitted.n_iter_[0]))]
     for experiment in EXPERIMENTS:
         run, found = setting.run(experiment)
         runs.append(run)
         if experiment.printed is not None:
             printed = printed_figures()[experiment.printed]
-            comparisons += compare(experiment.name, experiment.loss, printed, found)
-    return NotebookResult(tuple(comparisons), tuple(runs))
+            reproduced += reproductions(experiment.name, experiment.loss, printed, found)
+    return NotebookResult(tuple(reproduced), tuple(runs), run_multiclass())
 
 
 @dataclass(frozen=True)
@@ -159,14 +137,16 @@ class _Setting:
     models: Mapping[str, Model]
     X_test: Vector
 
-    def at_sklearn(self) -> list[Comparison]:
+    def at_sklearn(self) -> list[Reproduction]:
         """What the notebook computes at scikit-learn's w: by hand, by autograd, by modules."""
         printed, w = printed_figures(), self.w_sklearn
         section = printed["sklearn_lbfgs"]
         by_hand = {"coef": w, "test_probabilities": expit(self.X_test @ w)}
         by_hand |= self._test_loss("numpy", "float64")
-        rows = compare("scikit-learn, loss by hand", "numpy", section, by_hand, PRINTED_BY_NUMPY)
-        rows += compare(
+        rows = reproductions(
+            "scikit-learn, loss by hand", "numpy", section, by_hand, PRINTED_BY_NUMPY
+        )
+        rows += reproductions(
             "autograd at scikit-learn's coef",
             KERNEL,
             printed["torch_autograd_at_sklearn_coef"],
@@ -175,13 +155,14 @@ class _Setting:
         for name, model in self.models.items():
             only = {"test_probabilities": section["test_probabilities"]}
             found = {"test_probabilities": self._probabilities(model, w)}
-            rows += compare(f"{name} at scikit-learn's coef", "", only, found)
+            rows += reproductions(f"{name} at scikit-learn's coef", "", only, found)
         return rows
 
     def run(self, experiment: Experiment) -> tuple[Run, dict[str, Any]]:
         """One experiment's score, and all that the notebook prints of such a run."""
         on_module = experiment.loss == MODULE_LOSS
         model = self.models["nn.Module subclass"] if on_module else bare_parameter
+        objective: Any
         if experiment.loss == KERNEL:
             objective = bind_and_verify(self.problem, KERNEL, "cpu", "float32").objective
         else:

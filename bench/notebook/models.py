@@ -1,4 +1,4 @@
-"""The notebook's models, its loss, its loops and the order in which it saw the rows.
+"""The notebook's models, its training loops, and the order in which it saw the rows.
 
 Source: probml/pyprobml, notebooks/book1/10/logreg_pytorch.ipynb.
 """
@@ -11,20 +11,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn.functional import binary_cross_entropy
 
 from bench.optimizers import OnStep, Shuffler, Stop
-from bench.problems import Problem
 from logreg_kernels import Objective
-from logreg_kernels.contract import DType
-from logreg_kernels.validation import check_coefficients
 
 Model: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""Probabilities, shape (n,), from coefficients (d,) and rows (n, d); differentiable in both."""
+"""Outputs of rows (n, d): (n,) from coefficients (d,), or (n, c) from (c, d). Differentiable."""
 
 
 def bare_parameter(w: torch.Tensor, X: torch.Tensor) -> torch.Tensor:
@@ -66,88 +61,14 @@ MODULES: Mapping[str, Callable[[int], nn.Module]] = MappingProxyType(
 )
 
 
-def of_module(module: nn.Module) -> Model:
-    """The model that a module is, as a function of its only parameter, a weight of shape (1, d)."""
-    ((name, _),) = module.named_parameters()
-
-    def probabilities(w: torch.Tensor, X: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = torch.func.functional_call(module, {name: w[None, :]}, (X,))
-        return out.reshape(-1)
-
-    return probabilities
-
-
-@dataclass(frozen=True, kw_only=True)
-class SigmoidBCE(Objective):
-    """The notebook's objective: probabilities first, then torch's BCELoss of them; no penalty.
-
-        f(w) = -1/n sum_i [y_i log p_i + (1 - y_i) log(1 - p_i)],   p = model(w, X)
-
-    In exact arithmetic this is the kernels' f. In float32 p rounds to 1 for z > 17, and BCELoss's
-    gradient, (p - y) / max(p (1 - p), 1e-12), is then multiplied by the sigmoid's p (1 - p) = 0:
-    a row that is wrong with so much confidence has no gradient at all. That is why this is not a
-    kernel, and why a run that overshoots (momentum) takes another path on it.
-
-    Args:
-        y: labels 0 and 1, shape (n,), of X's dtype.
-        model: gives the probabilities; by default from a bare parameter.
-    """
-
-    y: torch.Tensor
-    model: Model = bare_parameter
-    kernel: str = "sigmoid + BCELoss"
-    l2: float = 0.0
-
-    def value_and_grad(self, w: Any, rows: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """f(w) and its gradient; see `Objective.value_and_grad`."""
-        leaf = self.as_coefficients(w).requires_grad_(True)
-        check_coefficients(leaf, (self.n_features,))
-        X, y = (self.X, self.y) if rows is None else (self.X[rows], self.y[rows])
-        loss = binary_cross_entropy(self.model(leaf, X), y)
-        loss.backward()
-        return loss.detach(), leaf.grad  # type: ignore[return-value]  # backward() has set it
-
-    def value_and_grad_batch(self, W: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """k models, one after the other."""
-        values, grads = zip(*(self.value_and_grad(w) for w in W), strict=True)
-        return torch.stack(values), torch.stack(grads)
-
-    def as_coefficients(self, w: Any) -> torch.Tensor:
-        """A copy of `w` in this objective's dtype."""
-        return torch.as_tensor(w, dtype=self.X.dtype).detach().clone()
-
-    def as_rows(self, rows: NDArray[np.intp]) -> torch.Tensor:
-        """The indices as a tensor."""
-        return torch.as_tensor(rows)
-
-
-def bind_sigmoid_bce(
-    problem: Problem, model: Model = bare_parameter, dtype: DType = "float32"
-) -> SigmoidBCE:
-    """The notebook's objective on a problem's training rows.
-
-    Raises:
-        ValueError: the problem has a penalty, which this objective doesn't.
-    """
-    if problem.l2:
-        raise ValueError(
-            f"the notebook's loss has no penalty, {problem.name!r} has l2={problem.l2:g}: set l2=0"
-        )
-    as_dtype = torch.float64 if dtype == "float64" else torch.float32
-    # Copies, aligned as torch aligns them: the last bits of a sum depend on that, too.
-    X, y = torch.tensor(problem.X, dtype=as_dtype), torch.tensor(problem.y, dtype=as_dtype)
-    shape = problem.coefficient_shape
-    return SigmoidBCE(X=X, y=y, dtype=dtype, coefficient_shape=shape, model=model)
-
-
 class DataLoaderOrder:
     """The orders in which DataLoader(shuffle=True) of torch 1.8 went through the rows.
 
-    For each epoch it drew two int64 seeds, which play no part here, and then the permutation, all
-    from one generator. Today's DataLoader shuffles with a generator that the second seed starts.
+    For each epoch it drew two int64 seeds and then the permutation, all from one generator. The
+    seeds play no part here. Today's DataLoader starts another generator with the second seed.
 
     Args:
-        generator: torch's, on the CPU, in the state in which the first epoch finds it.
+        generator: torch's, on the CPU, in its state before the first epoch.
     """
 
     def __init__(self, generator: torch.Generator) -> None:
@@ -166,16 +87,16 @@ Start: TypeAlias = tuple[torch.Tensor, DataLoaderOrder]
 
 
 def parameter_start(n_features: int) -> Start:
-    """torch.manual_seed(0), then torch.randn((d, 1)): a generator of our own draws the same."""
+    """What torch.manual_seed(0) and torch.randn((d, 1)) draw; the global generator is untouched."""
     generator = torch.Generator().manual_seed(0)
     w0 = torch.randn((n_features, 1), generator=generator)[:, 0]
     return w0, DataLoaderOrder(generator)
 
 
 def module_start(n_features: int) -> Start:
-    """torch.manual_seed(0), then nn.Linear's own initialisation.
+    """What torch.manual_seed(0) and the initialisation of nn.Linear draw.
 
-    A layer draws from torch's global generator, which is left as it was found.
+    A layer draws from torch's global generator. That is left as it was found.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)  # torch.manual_seed would reseed CUDA, too
@@ -207,10 +128,10 @@ class HandWrittenSGD:
 
 @dataclass(frozen=True)
 class LBFGSCalls:
-    """A number of calls of torch.optim.LBFGS.step with torch's defaults, converged or not.
+    """A fixed number of calls of torch.optim.LBFGS.step, with torch's defaults.
 
-    A step of the trace is one such call, of up to 20 iterations; `optimizers.LBFGS` makes the
-    same moves, counts each evaluation as a step, and ends when it has converged.
+    A step of the trace is one such call, of up to 20 iterations. `optimizers.LBFGS` makes the same
+    moves, but counts each evaluation as a step and ends when it has converged.
     """
 
     calls: int = 10

@@ -1,8 +1,8 @@
-"""The notebook's last section, which it left to its reader: three species, two ways to say it.
+"""The notebook's last section, which it left to its reader: three species, two losses.
 
 LogSoftmax with NLLLoss, and bare logits with CrossEntropyLoss, should give the same results. Both
-are run here as modules, on the notebook's rows, and held against each other, against scikit-learn
-and against the proved optimum.
+are run here as modules on the notebook's rows. They are compared with each other, with scikit-learn
+and with the proved optimum.
 
 Source: probml/pyprobml, notebooks/book1/10/logreg_pytorch.ipynb, "Multi-class logistic regression".
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,13 +22,12 @@ from torch import nn
 from bench.measure.cell import run_optimizer
 from bench.measure.recorder import Budget
 from bench.measure.verify import verify
+from bench.notebook.objective import bind_loss, model_of
+from bench.notebook.result import MulticlassFit
 from bench.optima.optimum import Optimum, exact_sum_value, solve
 from bench.optimizers import make_reporting_optimizer
 from bench.problems import Problem, load_problem
 from bench.score.quality import quality
-from logreg_kernels.contract import Array
-from logreg_kernels.torch_kernels.data import TorchData
-from logreg_kernels.torch_kernels.devices import place
 
 Matrix = NDArray[np.float64]
 
@@ -50,83 +48,26 @@ LOSSES: dict[str, tuple[Callable[[int, int], nn.Module], nn.Module]] = {
 }
 
 
-@dataclass(frozen=True)
-class MulticlassRow:
-    """Where one of the three fits ended.
-
-    Args:
-        fit: what was fitted.
-        f: objective there, nats.
-        relative_gap: upper bound on (f - f*) / (f(0) - f*).
-        from_optimum, from_sklearn: largest |W - W*| and |W - W_sklearn| over all entries.
-        test_accuracy, label_agreement: on the notebook's test rows; with the optimum's labels.
-        agrees: both distances are within what the stopping tests explain.
-    """
-
-    fit: str
-    f: float
-    relative_gap: float
-    from_optimum: float
-    from_sklearn: float
-    test_accuracy: float | None
-    label_agreement: float | None
-    agrees: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModuleObjective(TorchData):
-    """f of a module's outputs under a torch loss, with the same penalty as the kernels'."""
-
-    y: torch.Tensor
-    module: nn.Module
-    loss: nn.Module
-
-    def value_and_grad(
-        self, w: Array, rows: Array | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """f(W) and its gradient; see `Objective.value_and_grad`."""
-        leaf = self.checked(w).requires_grad_(True)
-        X, y = (self.X, self.y) if rows is None else (self.X[rows], self.y[rows])
-        outputs = torch.func.functional_call(self.module, {"0.weight": leaf}, (X,))
-        value = self.loss(outputs, y) + 0.5 * self.l2 * (leaf * leaf).sum()
-        value.backward()
-        return value.detach(), leaf.grad  # type: ignore[return-value]  # backward() has set it
-
-
-def run_multiclass() -> list[MulticlassRow]:
-    """Fit `iris3` by both losses and by scikit-learn."""
+def run_multiclass() -> tuple[MulticlassFit, ...]:
+    """Fit `iris3` with scikit-learn and with both losses."""
     problem = load_problem("iris3")
     optimum = solve(problem)
     W_sklearn = _by_sklearn(problem)
     rows = [_row("scikit-learn", problem, optimum, W_sklearn, W_sklearn)]
     for name, (make, loss) in LOSSES.items():
-        objective = _objective(name, make, loss, problem)
+        with torch.random.fork_rng(devices=[]):  # a layer draws its weights, which are not used
+            model = model_of(make(problem.n_features, problem.n_classes))
+        objective: Any = bind_loss(problem, name, model, loss, "float64", problem.y)
         verify(objective, problem)
         budget = Budget(passes=10_000, seconds=60.0)
         optimizer = make_reporting_optimizer(_OPTIMIZER)
         trace = run_optimizer(objective, optimizer, np.random.default_rng(0), budget)
         rows.append(_row(name, problem, optimum, trace.w[-1], W_sklearn))
-    return rows
-
-
-def _objective(
-    name: str, make: Callable[[int, int], nn.Module], loss: nn.Module, problem: Problem
-) -> Any:
-    return ModuleObjective(
-        X=place(problem.X, "cpu"),
-        y=place(problem.y, "cpu"),
-        l2=problem.l2,
-        device="cpu",
-        dtype="float64",
-        coefficient_shape=problem.coefficient_shape,
-        kernel=name,
-        module=make(problem.n_features, problem.n_classes),
-        loss=loss,
-    )
+    return tuple(rows)
 
 
 def _by_sklearn(problem: Problem) -> Matrix:
-    """At its tightest: C = 1 / (n l2), no intercept, Newton's method to a gradient of 1e-12."""
+    """scikit-learn's W, to a gradient of 1e-12: C = 1 / (n l2), no intercept, Newton's method."""
     model = LogisticRegression(
         C=1 / (problem.n_samples * problem.l2),
         fit_intercept=False,
@@ -139,12 +80,12 @@ def _by_sklearn(problem: Problem) -> Matrix:
 
 def _row(
     name: str, problem: Problem, optimum: Optimum, W: Matrix, W_sklearn: Matrix
-) -> MulticlassRow:
+) -> MulticlassFit:
     f = exact_sum_value(problem, W)
     found = quality(problem, W, optimum)
     from_optimum = float(np.abs(W - optimum.w).max())
     from_sklearn = float(np.abs(W - W_sklearn).max())
-    return MulticlassRow(
+    return MulticlassFit(
         fit=name,
         f=f,
         relative_gap=(max(f - optimum.f, 0.0) + optimum.gap_bound)

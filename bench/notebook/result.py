@@ -1,4 +1,4 @@
-"""What the notebook suite found, as plain data: the printed numbers beside ours, and the runs."""
+"""What the notebook suite found: the printed numbers beside ours, and the score of each run."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 
-Row = dict[str, str | float | bool | None]
-
 # How the notebook printed each quantity. The losses of LBFGS are float32 numbers printed as
 # doubles: 6 of their digits do not depend on the order of a sum.
 PRINTED_AS = {
@@ -24,11 +22,11 @@ PRINTED_AS = {
     "losses": "#.6g",
     "label_agreement_with_sklearn": ".2f",
 }
-# Where float32 does not settle the last printed digit, by how many units of it two honest runs
-# may differ. LBFGS stops up to 2e-4 from the minimiser, as its gradient tolerance 1e-7 over the
-# smallest curvature 2.5e-4 lets it. With the notebook's own code on torch 2.13, 109 of 300 orders
-# of the rows (the same f but for rounding) end at the printed -4.4146, and 191 at -4.4147, the
-# notebook's order among these.
+# By how many units of the last printed digit a correct run may differ, where float32 does not
+# settle that digit. LBFGS stops up to 2e-4 from the minimiser: its gradient tolerance is 1e-7, and
+# the smallest curvature 2.5e-4. The notebook's own code on torch 2.13 was run on 300 orders of the
+# rows, for which f differs by rounding alone. 109 runs end at the printed -4.4146. The other 191,
+# the notebook's order among them, end at -4.4147.
 _OPEN_UNITS = {("LBFGS", "coef"): 1}
 PRINTED_BY_NUMPY = PRINTED_AS | {"coef": ".3f", "test_grad": ".3f", "test_loss": ".8f"}
 
@@ -41,8 +39,8 @@ def printed_figures() -> Mapping[str, Any]:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One printed quantity, every entry of it, beside ours.
+class Reproduction:
+    """One quantity that the notebook printed, beside the same quantity computed here.
 
     Args:
         experiment, loss: what was run.
@@ -50,7 +48,7 @@ class Comparison:
         notebook: the printed entries.
         ours: the computed entries, unrounded.
         printed_as: the format in which the notebook printed them.
-        open_units: by how many units of the last printed digit ours may differ; 0 but where
+        open_units: by how many units of the last printed digit ours may differ. It is 0 unless
             rounding in float32 decides that digit.
     """
 
@@ -64,10 +62,10 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Every entry of ours, in the notebook's format, is the number that it printed.
+        """Whether each of our entries, in the notebook's format, is the number that it printed.
 
-        Both are rounded in decimal, from their exact binary values: no tie is decided by a
-        second rounding, and -0.000 is 0.000.
+        Both are rounded in decimal from their exact binary values, so that no tie is decided by a
+        second rounding. -0.000 is 0.000.
         """
         return len(self.notebook) == len(self.ours) and all(
             map(self._agree, self.notebook, self.ours)
@@ -93,14 +91,14 @@ class Comparison:
         return abs(printed - rounded) <= self.open_units * unit
 
 
-def compare(
+def reproductions(
     experiment: str,
     loss: str,
     printed: Mapping[str, Any],
     found: Mapping[str, Any],
     printed_as: Mapping[str, str] = PRINTED_AS,
-) -> list[Comparison]:
-    """One comparison for every quantity with a printed number; what is text is left out.
+) -> list[Reproduction]:
+    """One for every quantity that was printed as numbers; text is left out.
 
     Args:
         experiment, loss: what was run.
@@ -111,7 +109,7 @@ def compare(
         KeyError: the notebook printed a quantity that was not computed.
     """
     return [
-        Comparison(
+        Reproduction(
             experiment=experiment,
             loss=loss,
             quantity=quantity,
@@ -130,16 +128,16 @@ class Run:
     """One run's score against the proved optimum.
 
     Args:
-        status: "converged", "budget", "diverged" or "failed"; message: the error of a failed run.
+        status: "converged", "budget", "diverged" or "failed".
+        message: the error of a failed run.
         steps: of the optimizer; for LBFGS calls of `step`.
-        passes: rows read in units of n, which for a run on mini-batches are its epochs; None for
-            scikit-learn, which does not say.
-        w: where it ended.
-        gap, relative_gap: upper bound on f(w) - f* in nats, and in units of f(w0) - f*.
+        passes: rows read, in units of n; None for scikit-learn, which does not say.
+        w: where the run ended.
+        gap, relative_gap: upper bound on f(w) - f*, in nats and in units of f(w0) - f*.
         passes_to_target: passes until the relative gap was 1e-6; None where it never was.
-        label_agreement, label_agreement_with_sklearn: fraction of test rows that get the label
-            that the optimum, or scikit-learn's w, gives them.
-        step, gaps: the gap after each step that was kept, the first at w0.
+        label_agreement: fraction of test rows that get the optimum's label.
+        label_agreement_with_sklearn: fraction of test rows that get scikit-learn's label.
+        step, gaps: steps that were kept, with the gap after each. The first is at w0.
     """
 
     experiment: str
@@ -160,79 +158,44 @@ class Run:
 
 
 @dataclass(frozen=True)
-class NotebookResult:
-    """Every printed number beside ours, and every run's score."""
+class MulticlassFit:
+    """Where one of the fits of three classes ended.
 
-    comparisons: tuple[Comparison, ...]
+    Args:
+        fit: what was fitted.
+        f: objective there, nats.
+        relative_gap: upper bound on (f - f*) / (f(0) - f*).
+        from_optimum, from_sklearn: largest |W - W*| and |W - W_sklearn| over all entries.
+        test_accuracy: on the notebook's test rows.
+        label_agreement: fraction of test rows that get the optimum's label.
+        agrees: whether both distances are within what the stopping tests explain.
+    """
+
+    fit: str
+    f: float
+    relative_gap: float
+    from_optimum: float
+    from_sklearn: float
+    test_accuracy: float | None
+    label_agreement: float | None
+    agrees: bool
+
+
+@dataclass(frozen=True)
+class NotebookResult:
+    """Every printed number beside ours, every run's score, and the fits of three classes."""
+
+    reproductions: tuple[Reproduction, ...]
     runs: tuple[Run, ...]
+    multiclass: tuple[MulticlassFit, ...]
 
     @property
     def agrees(self) -> bool:
-        """Whether all printed numbers came out."""
-        return all(comparison.agrees for comparison in self.comparisons)
-
-
-def comparison_rows(result: NotebookResult) -> list[Row]:
-    """One row a printed quantity; long vectors are shown by their first entries and their last."""
-    return [
-        {
-            "experiment": comparison.experiment,
-            "loss": comparison.loss,
-            "quantity": comparison.quantity,
-            "entries": len(comparison.notebook),
-            "notebook": _text(comparison.notebook, comparison.printed_as),
-            "ours": _text(comparison.ours, comparison.printed_as),
-            "largest_difference": comparison.largest_difference,
-            "rule": comparison.rule,
-            "agrees": comparison.agrees,
-        }
-        for comparison in result.comparisons
-    ]
-
-
-def run_rows(result: NotebookResult) -> list[Row]:
-    """One row a run, with where it ended; None is a miss or not applicable."""
-    return [
-        {
-            "experiment": run.experiment,
-            "loss": run.loss,
-            "optimizer": run.optimizer,
-            "status": run.status,
-            "message": run.message,
-            "steps": run.steps,
-            "passes": run.passes,
-            "w": _text(run.w, ".4f"),
-            "gap": run.gap,
-            "relative_gap": run.relative_gap,
-            "passes_to_1e-6": run.passes_to_target,
-            "label_agreement": run.label_agreement,
-            "label_agreement_with_sklearn": run.label_agreement_with_sklearn,
-        }
-        for run in result.runs
-    ]
-
-
-def step_rows(result: NotebookResult) -> list[Row]:
-    """One row a call of `step` of each run of LBFGS, from w0 on: how soon it is there."""
-    return [
-        {
-            "experiment": run.experiment,
-            "loss": run.loss,
-            "step": step,
-            "gap": gap,
-            "relative_gap": gap / run.gaps[0],
-        }
-        for run in result.runs
-        if run.optimizer.startswith("lbfgs")
-        for step, gap in zip(run.step, run.gaps, strict=True)
-    ]
+        """Whether all printed numbers came out, and all fits of three classes agree."""
+        printed, fits = self.reproductions, self.multiclass
+        return all(one.agrees for one in printed) and all(fit.agrees for fit in fits)
 
 
 def floats(values: Any) -> tuple[float, ...]:
     """Numbers in any form (a number, a list, an array) as a tuple."""
     return tuple(np.atleast_1d(np.asarray(values, dtype=np.float64)).tolist())
-
-
-def _text(entries: tuple[float, ...], printed_as: str) -> str:
-    shown = [format(entry, printed_as) for entry in entries]
-    return " ".join(shown if len(shown) <= 4 else [*shown[:3], "...", shown[-1]])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import click
@@ -105,17 +104,10 @@ def _print(written: Report, results: Results) -> None:
 
 def _notebook(folder: Path) -> int:
     """Run the notebook's experiments, and print and write its numbers beside ours."""
-    from bench.notebook.experiments import comparison_rows, run_notebook, run_rows, step_rows
-    from bench.notebook.multiclass import run_multiclass
+    from bench.notebook.experiments import run_notebook
 
     result = run_notebook()
-    multiclass = run_multiclass()
-    rows = (
-        *(comparison_rows(result), run_rows(result), step_rows(result)),
-        [dataclasses.asdict(row) for row in multiclass],
-    )
-    written = write_notebook(*rows, folder)
-    click.echo("\n".join(summary(*rows)))
+    written = write_notebook(result, folder)
+    click.echo("\n".join(summary(result)))
     click.echo(f"\nTables: {', '.join(str(path) for path in written)}")
-    agrees = result.agrees and all(row.agrees for row in multiclass)
-    return 0 if agrees else EXIT_FAILED
+    return 0 if result.agrees else EXIT_FAILED

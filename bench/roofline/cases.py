@@ -1,4 +1,4 @@
-"""What `python -m bench roofline` measures, and what each case is held to."""
+"""What `python -m bench roofline` measures, and the requirements on each case."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.roofline.samples import READ, Asked
+from bench.roofline.samples import READ, Requirement
 
-# The order of the tables: from what people write to what is fused.
+# In the order of the tables: from what people write to what is fused.
 KERNELS = ("numpy", "torch-autograd", "torch-compile", "jax", "fused-cpu")
 CUDA_KERNELS = ("torch-autograd", "torch-compile", "jax", "fused-cuda")
 FLOORS = ("two products and exp, in blocks", "two products and exp, whole")
@@ -21,14 +21,14 @@ class CaseSpec:
     """A case to measure.
 
     Args:
-        name: also how `--case` selects it.
+        name: `--case` selects by it, too.
         problem: spec of the data.
         dtype, device: of the kernels.
-        kernels: names of those that take turns.
-        work: "value_and_grad", "batch" (of 64 models, beside single calls and the floor of two
-            products) or "csr" (beside SciPy's products).
+        kernels: names of the kernels that take turns.
+        work: "value_and_grad"; or "batch", 64 models beside single calls and two bare products; or
+            "csr", beside SciPy's products.
         cold: whether caches are swept before each call.
-        asked: what it is held to.
+        asked: the requirements on its times.
     """
 
     name: str
@@ -38,19 +38,19 @@ class CaseSpec:
     device: str = "cpu"
     work: Literal["value_and_grad", "batch", "csr"] = "value_and_grad"
     cold: bool = False
-    asked: tuple[Asked, ...] = ()
+    asked: tuple[Requirement, ...] = ()
 
 
 def _dense(n: int, d: int) -> str:
     return f"synthetic:n={n},d={d}"
 
 
-def _than_read(at_most: float) -> Asked:
-    return Asked("fused-cpu", READ, at_most, f"at most {at_most:g} x the time to read X")
+def _near_read(at_most: float) -> Requirement:
+    return Requirement("fused-cpu", READ, at_most, f"at most {at_most:g} x the time to read X")
 
 
-def _faster(entry: str, beside: str, factor: float) -> Asked:
-    return Asked(entry, beside, 1 / factor, f"{factor:g} x faster than {beside}")
+def _faster(entry: str, beside: str, factor: float) -> Requirement:
+    return Requirement(entry, beside, 1 / factor, f"{factor:g} x faster than {beside}")
 
 
 _SIZES = (100, 1_000, 10_000, 100_000)
@@ -62,7 +62,7 @@ CASES: tuple[CaseSpec, ...] = (
         _dense(1_000_000, 54),
         "float32",
         asked=(
-            _than_read(1.4),
+            _near_read(1.4),
             _faster("fused-cpu", "torch-autograd", 3.5),
             _faster("fused-cpu", "torch-compile", 2.8),
         ),
@@ -71,15 +71,15 @@ CASES: tuple[CaseSpec, ...] = (
         "200,000 x 500 float32",
         _dense(200_000, 500),
         "float32",
-        asked=(_than_read(1.25), _faster("fused-cpu", "torch-autograd", 4)),
+        asked=(_near_read(1.25), _faster("fused-cpu", "torch-autograd", 4)),
     ),
-    CaseSpec("1,000,000 x 54 float64", _dense(1_000_000, 54), "float64", asked=(_than_read(1.4),)),
+    CaseSpec("1,000,000 x 54 float64", _dense(1_000_000, 54), "float64", asked=(_near_read(1.4),)),
     CaseSpec(
         "100 x 4 float32",
         _dense(100, 4),
         "float32",
         asked=(
-            Asked("fused-cpu", "", 5e-6, "at most 5 µs a call, or:"),
+            Requirement("fused-cpu", "", 5e-6, "at most 5 µs a call, or:"),
             _faster("fused-cpu", "torch-autograd", 5),
         ),
     ),
@@ -90,7 +90,7 @@ CASES: tuple[CaseSpec, ...] = (
         work="batch",
         asked=(
             _faster("fused-cpu", SINGLES, 3),
-            *(Asked("fused-cpu", f, 1.6, f"at most 1.6 x {f}") for f in FLOORS),
+            *(Requirement("fused-cpu", f, 1.6, f"at most 1.6 x {f}") for f in FLOORS),
         ),
     ),
     CaseSpec(
@@ -113,9 +113,12 @@ CUDA_CASES: tuple[CaseSpec, ...] = tuple(
         kernels=CUDA_KERNELS,
         device="cuda",
         asked=(
-            Asked("fused-cuda", READ, 1 / 0.9, "90% of the read bandwidth"),
+            Requirement("fused-cuda", READ, 1 / 0.9, "90% of the read bandwidth"),
             _faster("fused-cuda", "torch-autograd", 1.9),
-            *(Asked("fused-cuda", k, 1.0, f"faster than {k}") for k in ("torch-compile", "jax")),
+            *(
+                Requirement("fused-cuda", k, 1.0, f"faster than {k}")
+                for k in ("torch-compile", "jax")
+            ),
         ),
     )
     for n, d in _CUDA_SHAPES
@@ -125,8 +128,10 @@ CUDA_CASES: tuple[CaseSpec, ...] = tuple(
 def chosen_cases(
     names: Sequence[str], problems: Sequence[str], dtype: str, devices: Sequence[str]
 ) -> tuple[CaseSpec, ...]:
-    """Cases whose name contains one of `names`, and one for each problem of the user's; all of
-    the devices' cases where nothing is named."""
+    """One case for each of the user's problems, and the cases whose name contains one of `names`.
+
+    Where neither is named, these are all cases of the devices.
+    """
     known = (*CASES, *CUDA_CASES)
     own = tuple(
         CaseSpec(

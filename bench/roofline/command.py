@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from bench.command.options import results_option
 from bench.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.roofline.samples import Roofline
+    from bench.roofline.tables import Tables
 
 
 @click.command(
@@ -20,7 +26,7 @@ Examples:
   python -m bench roofline -k fused-cpu -k torch-autograd --rounds 11
 """
 )
-@click.option("--case", "cases", multiple=True, help="Cases whose name contains this.")
+@click.option("--case", "cases", multiple=True, help="Only cases whose name contains this.")
 @click.option("-p", "--problem", "problems", multiple=True, help="Your data, such as file:path=...")
 @click.option("-k", "--kernel", "kernels", multiple=True, help="Only these kernels.")
 @click.option("-d", "--device", "devices", multiple=True, help="cpu, cuda, ... [default: all here]")
@@ -29,12 +35,16 @@ Examples:
     type=click.Choice(["float32", "float64"]),
     default="float32",
     show_default=True,
-    help="Of the problems that are named.",
+    help="Type of the numbers, for your own problems.",
 )
 @click.option(
-    "--rounds", type=click.IntRange(min=3), default=21, show_default=True, help="Samples."
+    "--rounds",
+    type=click.IntRange(min=3),
+    default=21,
+    show_default=True,
+    help="Samples a call.",
 )
-@click.option("--twice", is_flag=True, help="Measure all of it twice, and compare.")
+@click.option("--twice", is_flag=True, help="Measure everything twice, and compare the two.")
 @results_option("roofline.json, tables and plots")
 def roofline(
     cases: tuple[str, ...],
@@ -46,16 +56,16 @@ def roofline(
     twice: bool,
     folder: Path,
 ) -> int:
-    """Time kernels beside reading their X once, and say how near they are.
+    """Time kernels beside reading their X once, and say how near they are to that.
 
-    Everything of a case takes turns in one run, so that ratios hold on a noisy machine; absolute
+    All calls of a case take turns in one run, so that ratios hold on a noisy machine. Absolute
     times hold for this machine alone.
     """
     from bench.cells.plan import devices_here
     from bench.command import text
     from bench.roofline.cases import chosen_cases
     from bench.roofline.measure import measure
-    from bench.roofline.report import agreement, readable_verdicts, verdicts
+    from bench.roofline.tables import agreement
 
     devices = devices or tuple(devices_here())
     _check(kernels, devices)
@@ -67,20 +77,19 @@ def roofline(
         )
     runs = []
     for name in ("roofline_first", "roofline") if twice else ("roofline",):
-        runs.append(measure(chosen, rounds, kernels, lambda case: click.echo(case, err=True)))
-        written = write(runs[-1], folder, name)
-    click.echo(text.machine_line(runs[-1].environment) + "\n")
-    _print(written["entries"])
-    for line in written["reasons"]:
+        measured = measure(chosen, rounds, kernels, lambda case: click.echo(case, err=True))
+        runs.append(_write(measured, folder, name))
+    click.echo(text.machine_line(measured.environment) + "\n")
+    tables = runs[-1]
+    _print(tables.readable_calls)
+    for line in tables.reasons:
         click.echo(f"not measured: {line}\n")
-    asked = verdicts(runs[-1])
-    if len(asked):
-        _print(readable_verdicts(asked))
+    _print(tables.readable_requirements)
     if twice:
-        both = agreement(*runs)
-        _print(_readable_agreement(both))
-        apart = int((~both["agree"]).sum()) if len(both) else 0
-        click.echo(f"{len(both) - apart} of {len(both)} figures agree within their intervals.")
+        both = agreement(*(run.requirements for run in runs))
+        _print(both)
+        agree = int((both["agree"] == "yes").sum()) if len(both) else 0
+        click.echo(f"{agree} of {len(both)} figures agree within their intervals.")
     if "cuda" not in devices:
         click.echo("fused-cuda: not measured: torch finds no CUDA device on this machine.")
     click.echo(f"Plot and tables: {folder / 'plots' / 'roofline.png'}, {folder / 'tables'}")
@@ -102,36 +111,25 @@ def _check(kernels: tuple[str, ...], devices: tuple[str, ...]) -> None:
             check_kernel(kernel, devices[0])
 
 
-def write(measured: Any, folder: Path, name: str = "roofline") -> dict[str, Any]:
-    """Write raw samples, tables and the plot under a name; returns the tables for people."""
+def _write(measured: Roofline, folder: Path, name: str) -> Tables:
+    """Write raw samples, tables and the plot under a name; return the tables."""
     from bench.command.figures import save_figure
     from bench.command.tables import write_table
     from bench.files.whole import write_whole
-    from bench.roofline import report
+    from bench.roofline.plot import plot
     from bench.roofline.samples import as_json
+    from bench.roofline.tables import tables_of
 
     write_whole(folder / f"{name}.json", as_json(measured).encode())
-    entries, asked = report.entries(measured), report.verdicts(measured)
-    shown = report.readable_entries(entries)
-    write_table(entries, shown, folder / "tables" / name)
-    if len(asked):
-        write_table(asked, report.readable_verdicts(asked), folder / "tables" / f"{name}_asked")
-    save_figure(report.plot(measured), folder / "plots" / name)
-    return {"entries": shown, "reasons": report.reasons(entries)}
+    tables = tables_of(measured)
+    write_table(tables.calls, tables.readable_calls, folder / "tables" / name)
+    if len(tables.requirements):
+        path = folder / "tables" / f"{name}_asked"
+        write_table(tables.requirements, tables.readable_requirements, path)
+    save_figure(plot(tables, measured.caches), folder / "plots" / name)
+    return tables
 
 
-def _readable_agreement(both: Any) -> Any:
-    import pandas as pd
-
-    rows = []
-    for row in both.to_dict("records"):
-        shown = {"case": row["case"], "kernel": row["entry"], "asked": row["asked"]}
-        for run in ("first", "second"):
-            middle, low, high = (row[f"{name}_{run}"] for name in ("measured", "low", "high"))
-            shown[run] = f"{middle:.3g} [{low:.3g}-{high:.3g}]"
-        rows.append({**shown, "agree": "yes" if row["agree"] else "no"})
-    return pd.DataFrame(rows)
-
-
-def _print(frame: Any) -> None:
-    click.echo(frame.to_markdown(index=False, disable_numparse=True) + "\n")
+def _print(frame: pd.DataFrame) -> None:
+    if len(frame):
+        click.echo(frame.to_markdown(index=False, disable_numparse=True) + "\n")

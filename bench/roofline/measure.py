@@ -1,4 +1,4 @@
-"""Measure a roofline: kernels beside the time to read their X, case by case, in turns."""
+"""Measure a roofline: in each case, kernels and a read of their X take turns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bench.measure.kernel_time import Call, time_calls, value_and_grad_call
 from bench.measure.verify import Expected, KernelMismatch, expectations, verify
 from bench.problems import Problem, load_problem
 from bench.roofline.cases import FLOORS, SCIPY, SINGLES, CaseSpec
-from bench.roofline.samples import READ, Case, Entry, Roofline
+from bench.roofline.samples import READ, Case, Roofline, TimedCall
 from logreg_kernels import KERNELS, Objective, bind
 
 N_MODELS = 64
@@ -32,11 +32,11 @@ def measure(
     only: Sequence[str] = (),
     on_case: Callable[[str], None] = lambda name: None,
 ) -> Roofline:
-    """Measure cases, `rounds` samples of each entry.
+    """Measure cases, with `rounds` samples of each call.
 
     Args:
         only: kernels to measure; empty for those of the case.
-        on_case: told the name of each case before it is measured.
+        on_case: is told the name of each case before it is measured.
     """
     measured = []
     for spec in cases:
@@ -51,7 +51,7 @@ def measure(
 
 
 def measure_case(spec: CaseSpec, rounds: int, only: Sequence[str] = ()) -> Case:
-    """Bind, verify, and time all entries of a case in turns."""
+    """Bind and verify the kernels of a case, then time all of its calls in turns."""
     problem = _problem(spec.problem)
     X = problem.X.astype(spec.dtype)  # one copy, which every kernel on the CPU reads
     expected = expectations(problem, spec.dtype)
@@ -68,7 +68,7 @@ def measure_case(spec: CaseSpec, rounds: int, only: Sequence[str] = ()) -> Case:
         bound[kernel] = objective
         calls[kernel] = _call(objective, spec)
         traffic[kernel] = objective.traffic_bytes
-    arrays = _parts(X) if spec.device == "cpu" else [place.X for place in _torch(bound)]
+    arrays = _parts(X) if spec.device == "cpu" else [objective.X for objective in _torch(bound)]
     if arrays:
         calls = {READ: reader(arrays[:3]), **calls}
         traffic[READ] = sum(int(array.nbytes) for array in arrays[:3])
@@ -80,8 +80,8 @@ def measure_case(spec: CaseSpec, rounds: int, only: Sequence[str] = ()) -> Case:
     synchronize = next((o.synchronize for o in bound.values()), lambda: None)
     before = sweeper(spec.device) if spec.cold else None
     times = time_calls(calls, rounds, synchronize, before_each=before)
-    entries = [Entry(name, traffic.get(name), tuple(times[name])) for name in calls]
-    entries += [Entry(name, None, (), reason) for name, reason in refused.items()]
+    entries = [TimedCall(name, traffic.get(name), tuple(times[name])) for name in calls]
+    entries += [TimedCall(name, None, (), reason) for name, reason in refused.items()]
     x_bytes = sum(int(array.nbytes) for array in _parts(X))
     n, d = X.shape
     return Case(
@@ -105,7 +105,12 @@ def _problem(spec: str) -> Problem:
 def _bound(
     kernel: str, X: Any, problem: Problem, spec: CaseSpec, expected: list[Expected]
 ) -> Objective:
-    """The kernel bound to X, and verified against the reference on the very data."""
+    """The kernel bound to X, after it has matched the reference on this X.
+
+    Raises:
+        ValueError: there is no such kernel, or it can't be timed on this device.
+        KernelMismatch: it does not compute the objective.
+    """
     if kernel not in KERNELS:
         raise ValueError(f"there is no kernel {kernel!r}; there are {', '.join(KERNELS)}")
     reason = why_not_timed(kernel, spec.device)
@@ -143,8 +148,11 @@ def _scipy_products(X: csr_array) -> Call:
 
 
 def _batch_floors(X: Any, singles: Objective | None) -> dict[str, Call]:
-    """Two products for all models at once with exp of the logits between them, on torch's threads:
-    over the whole of X, and in blocks of rows whose logits stay in cache; and single calls."""
+    """What a batch of models is compared with: bare products on torch's threads, and single calls.
+
+    The products are Z = X W^T and exp(Z)^T X for all models at once. One call makes them of the
+    whole X, another in blocks of rows whose logits stay in cache.
+    """
     rng = np.random.default_rng(0)
     W = rng.standard_normal((N_MODELS, X.shape[1])).astype(X.dtype) * 0.1
     X_torch, W_torch = torch.tensor(X), torch.tensor(W)

@@ -6,25 +6,22 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-from bench.files.json_documents import read_document
 
 SCHEMA_VERSION = 1
 READ = "read X"
-"""The entry that reads X once: the roof."""
+"""The call that reads X once: its speed is the roof."""
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One call of a case.
+class TimedCall:
+    """One of the calls that a case times.
 
     Args:
-        name: the kernel's, or what else was called.
-        traffic_bytes: that a call moves by the model; None where there is no model.
+        name: the kernel's name, or what else was called.
+        traffic_bytes: bytes that a call moves by the traffic model; None where there is no model.
         seconds_per_call: one sample a round; empty where it was not measured.
-        reason: why it was not, in words.
+        reason: why it was not measured, in words; else empty.
     """
 
     name: str
@@ -34,13 +31,16 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A ratio of two entries that a case is held to: `entry` / `beside`, of seconds per call.
+class Requirement:
+    """An upper bound on the time of a call, alone or relative to another call of its case.
+
+        seconds(entry) / seconds(beside) <= at_most,   or seconds(entry) <= at_most
 
     Args:
-        beside: empty where it is not a ratio, but the time itself.
-        at_most: the ratio asked for, time over time; or seconds.
-        words: how people put it.
+        entry: name of the timed call.
+        beside: name of the call that it is divided by; empty for the time itself.
+        at_most: the bound, a ratio or seconds.
+        words: the bound in words.
     """
 
     entry: str
@@ -51,14 +51,15 @@ class Asked:
 
 @dataclass(frozen=True)
 class Case:
-    """Entries that took turns on the same data.
+    """Calls that took turns on the same data.
 
     Args:
-        name: what the table calls it.
+        name: what the tables call it.
         n_samples, n_features, dtype, device: of the data.
         x_bytes: bytes of X.
-        state: "from memory", "hot in cache" or "cold": where X lies before a call.
-        asked: what it is held to.
+        state: where X lies before a call: "from memory", "hot in cache" or "cold".
+        entries: the calls.
+        asked: the requirements on their times.
     """
 
     name: str
@@ -68,17 +69,17 @@ class Case:
     device: str
     x_bytes: int
     state: str
-    entries: tuple[Entry, ...]
-    asked: tuple[Asked, ...] = ()
+    entries: tuple[TimedCall, ...]
+    asked: tuple[Requirement, ...] = ()
 
     def samples(self, name: str) -> tuple[float, ...]:
-        """The samples of an entry; none where there is no such entry."""
-        return next((e.seconds_per_call for e in self.entries if e.name == name), ())
+        """The samples of a call; empty where it was not measured."""
+        return next((call.seconds_per_call for call in self.entries if call.name == name), ())
 
 
 @dataclass(frozen=True)
 class Roofline:
-    """All cases of one run, and where it was."""
+    """All cases of one run, and the machine that it ran on."""
 
     cases: tuple[Case, ...]
     environment: Mapping[str, Any]
@@ -89,28 +90,5 @@ class Roofline:
 
 
 def as_json(roofline: Roofline) -> str:
-    """The whole, raw samples included."""
+    """All fields under their own names, raw samples included."""
     return json.dumps(dataclasses.asdict(roofline), indent=1) + "\n"
-
-
-def load_roofline(path: Path) -> Roofline:
-    """Read what `as_json` wrote.
-
-    Raises:
-        InputError: the file is something else, or of another version.
-    """
-    return read_document(path, "a roofline", SCHEMA_VERSION, "python -m bench roofline", _roofline)
-
-
-def _roofline(fields: dict[str, Any]) -> Roofline:
-    cases = tuple(_case(case) for case in fields.pop("cases"))
-    return Roofline(cases=cases, **fields)
-
-
-def _case(fields: dict[str, Any]) -> Case:
-    entries = tuple(
-        Entry(**{**entry, "seconds_per_call": tuple(entry["seconds_per_call"])})
-        for entry in fields.pop("entries")
-    )
-    asked = tuple(Asked(**one) for one in fields.pop("asked"))
-    return Case(entries=entries, asked=asked, **fields)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import bench.counters.count
-from bench.counters.count import PINNED, count_pinned, environment, keep_cuda
+from bench.counters.count import PINNED, count_pinned, keep_cuda, rounding_environment
 from bench.counters.counters_file import (
     Counters,
     as_json,
@@ -60,6 +60,7 @@ def small() -> Counters:
 # --- the committed numbers ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_committed_counters_are_those_of_this_code() -> None:
     committed = read_counters(COMMITTED)
     now = count_pinned()
@@ -100,7 +101,7 @@ def test_a_child_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_environment_names_no_machine() -> None:
-    assert environment().keys() == {
+    assert rounding_environment().keys() == {
         *("python", "numpy", "scipy", "torch", "numba", "architecture", "blas", "torch_cpu"),
         *("threads", "gpus"),
     }

@@ -15,14 +15,13 @@ from hypothesis import strategies as st
 from bench.compare.comparison import load_comparison
 from bench.errors import InputError
 from bench.files.json_documents import read_document, versioned_fields
-from bench.roofline.samples import load_roofline
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=5,
 )
-LOADERS = {"a comparison": load_comparison, "a roofline": load_roofline}
+LOADERS = {"a comparison": load_comparison}
 NOT_ONES = {
     "nothing": b"",
     "bytes": bytes(range(128, 256)),
@@ -46,9 +45,7 @@ def test_what_is_something_else_is_called_so(tmp_path: Path, what: str, case: st
     assert str(refused.value) == f"{path} is not {what}: move the file away"
 
 
-@pytest.mark.parametrize(
-    ("load", "command"), [(load_comparison, "compare"), (load_roofline, "roofline")]
-)
+@pytest.mark.parametrize(("load", "command"), [(load_comparison, "compare")])
 def test_another_version_names_the_command_that_writes_this_one(
     tmp_path: Path, load: Callable[[Path], Any], command: str
 ) -> None:

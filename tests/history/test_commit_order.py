@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from history_cases import NOWHERE, git, repository
+from history_cases import NOWHERE, repository
+from repositories import git
 
 from bench.history.commits import in_order, known_dates
 

@@ -24,11 +24,13 @@ from record_cases import ENVIRONMENT
 
 import bench as package
 from bench.errors import InputError
-from bench.history.append import append_records, entries, of_commit
+from bench.history.append import append_records
 from bench.history.command import FORMATS
-from bench.history.entries import Entry, HistoryStore
 from bench.history.export_pytest import stats_of
 from bench.history.exports import EXPORTS, Export
+from bench.history.measurements import measurements_of
+from bench.history.one_commit import measured_at
+from bench.history.store import HistoryStore, Measurement
 from bench.records import RecordStore
 
 ROOT = Path(package.__file__).parents[1]
@@ -45,8 +47,8 @@ RECORDS = [
 ]
 
 
-def exported(name: str, of: Sequence[Entry] | None = None) -> Export:
-    found = entries(RECORDS, repository=NOWHERE) if of is None else of
+def exported(name: str, of: Sequence[Measurement] | None = None) -> Export:
+    found = measurements_of(RECORDS, repository=NOWHERE) if of is None else of
     return EXPORTS[name](found, ENVIRONMENT)
 
 
@@ -100,6 +102,7 @@ def test_only_what_pytest_timed_has_the_name_of_its_test() -> None:
     assert found["machine_info"]["cpu"]["brand_raw"] == "Some CPU"
 
 
+@pytest.mark.slow
 def test_pytest_compares_its_own_test_with_it(tmp_path: Path) -> None:
     """`pytest --benchmark-compare=FILE` of the suite itself, beside an export of its records."""
     path = tmp_path / "export.json"
@@ -246,7 +249,7 @@ def test_an_upper_end_that_missed_is_left_out_of_bencher() -> None:
         else replace(MISSED, optimizer="lbfgs", seed=k, key=f"{k}")
         for k in range(5)
     ]
-    found = json.loads(exported("bencher", entries(of, repository=NOWHERE)).text)
+    found = json.loads(exported("bencher", measurements_of(of, repository=NOWHERE)).text)
     assert set(found["iris · lbfgs · numpy cpu float64"]["nanoseconds-to-1e-6"]) == {
         *("value", "lower_value"),
     }
@@ -256,16 +259,16 @@ def test_an_upper_end_that_missed_is_left_out_of_bencher() -> None:
 
 
 def test_csv_is_read_back_to_the_same_numbers() -> None:
-    of = entries(RECORDS, repository=NOWHERE)
+    of = measurements_of(RECORDS, repository=NOWHERE)
     text = exported("csv").text
     read = pd.read_csv(io.StringIO(text))
-    assert len(read) == sum(len(entry.samples) for entry in of)
+    assert len(read) == sum(len(m.samples) for m in of)
     rows = read.to_dict("records")
-    for entry in of:
-        for k, sample in enumerate(entry.samples):
+    for m in of:
+        for k, sample in enumerate(m.samples):
             row = rows.pop(0)
-            assert (row["measure"], row["sample"]) == (entry.measure, k)
-            assert row["commit"] == entry.commit
+            assert (row["measure"], row["sample"]) == (m.measure, k)
+            assert row["commit"] == m.commit
             assert row["value"] == sample if sample is not None else math.isnan(row["value"])
 
 
@@ -279,7 +282,7 @@ def test_the_command_knows_every_format() -> None:
 @pytest.mark.parametrize("format_", FORMATS)
 def test_the_command_writes_what_the_exporter_makes(tmp_path: Path, format_: str) -> None:
     RecordStore(tmp_path).append(RECORDS)
-    expected = EXPORTS[format_](*of_commit(tmp_path, None))
+    expected = EXPORTS[format_](*measured_at(tmp_path, None))
     path = tmp_path / "new" / "out"
     done = history("--results", tmp_path, "--export", format_, "--output", path)
     assert path.read_text() == expected.text
@@ -293,19 +296,19 @@ def test_the_latest_run_is_that_of_the_newest_records_commit(tmp_path: Path) -> 
     old = [at_commit(record, "a1b2" + "0" * 36) for record in RECORDS]
     again = replace(TIMING, key="later", samples={"seconds_per_call": [7e-5]})
     RecordStore(tmp_path).append([*old, *RECORDS, again])
-    found, environment = of_commit(tmp_path, None)
-    assert {entry.commit for entry in found} == {"c" * 40}
+    found, environment = measured_at(tmp_path, None)
+    assert {m.commit for m in found} == {"c" * 40}
     assert environment == ENVIRONMENT
     kernel = [e for e in found if e.timed_beside == "numpy, torch-autograd"]
-    assert [entry.samples for entry in kernel] == [(7e-5,)]  # the latest of its cell
-    assert {e.commit for e in of_commit(tmp_path, "a1b2")[0]} == {"a1b2" + "0" * 36}
+    assert [m.samples for m in kernel] == [(7e-5,)]  # the latest of its cell
+    assert {e.commit for e in measured_at(tmp_path, "a1b2")[0]} == {"a1b2" + "0" * 36}
 
 
 def test_two_machines_are_never_exported_together(tmp_path: Path) -> None:
     other = {**ENVIRONMENT, "machine": "m2"}
     RecordStore(tmp_path).append([*RECORDS, replace(RUN, environment=other)])
-    found, environment = of_commit(tmp_path, None)
-    assert {entry.machine for entry in found} == {"m2"} == {environment["machine"]}
+    found, environment = measured_at(tmp_path, None)
+    assert {m.machine for m in found} == {"m2"} == {environment["machine"]}
 
 
 def test_uncommitted_changes_are_exported_as_such(tmp_path: Path) -> None:
@@ -319,9 +322,9 @@ def test_a_commit_of_the_history_alone_is_exported(tmp_path: Path) -> None:
     RecordStore(tmp_path).append(RECORDS)
     append_records(tmp_path, NOWHERE)
     later = replace(TIMING, created="2026-01-02T00:00:00+00:00")
-    HistoryStore(tmp_path).append(entries([later], repository=NOWHERE))
+    HistoryStore(tmp_path).append(measurements_of([later], repository=NOWHERE))
     RecordStore(tmp_path).path.unlink()
-    found, environment = of_commit(tmp_path, "cccc")
+    found, environment = measured_at(tmp_path, "cccc")
     assert environment == {}
     by_series = {(e.measure, e.optimizer, e.timed_by): e for e in found}
     assert len(by_series) == len(found)

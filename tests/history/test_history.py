@@ -11,20 +11,21 @@ from typing import Any
 import numpy as np
 import pytest
 from filelock import FileLock
-from history_cases import ENTRY, NOWHERE, RUN, TIMING, at_commit, history
+from history_cases import MEASUREMENT, NOWHERE, RUN, TIMING, at_commit, history
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import InputError
-from bench.history.append import MOST_SAMPLES, append_records, entries, evenly
-from bench.history.entries import MEASURES, Entry, HistoryStore
+from bench.history.append import MOST_SAMPLES, append_records
+from bench.history.measurements import measurements_of, thin_out
 from bench.history.plots import history_figures
 from bench.history.series import series_of
+from bench.history.store import MEASURES, HistoryStore, Measurement
 from bench.records import Record, RecordStore
 
 
 def measured(record: Record) -> dict[str, tuple[float | None, ...]]:
-    return {entry.measure: entry.samples for entry in entries([record], repository=NOWHERE)}
+    return {m.measure: m.samples for m in measurements_of([record], repository=NOWHERE)}
 
 
 # ------------------------------------------------------------------------------ what is entered
@@ -42,7 +43,9 @@ def test_the_measures_of_a_run_and_of_a_kernel() -> None:
 
 def test_a_miss_is_entered_and_what_is_no_measurement_is_not() -> None:
     missed = replace(RUN, score={**RUN.score, "time_to_1e-6_s": None, "passes_to_1e-6": None})
-    (of_time,) = [e for e in entries([RUN, missed], repository=NOWHERE) if "time" in e.measure]
+    (of_time,) = [
+        e for e in measurements_of([RUN, missed], repository=NOWHERE) if "time" in e.measure
+    ]
     assert (of_time.samples, of_time.runs, of_time.misses) == ((0.125, None), 2, 1)
     failed = replace(RUN, status="failed", score={"budget_passes": 500, "budget_s": 0.25})
     assert measured(failed) == {"time_to_1e-6_s": (None,), "passes_to_1e-6": (None,)}
@@ -56,7 +59,9 @@ def test_a_miss_is_entered_and_what_is_no_measurement_is_not() -> None:
 
 def test_seeds_are_pooled_and_other_cells_are_not() -> None:
     records = [replace(RUN, seed=k, key=f"seed {k}") for k in range(3)]
-    found = entries([*records, replace(RUN, dtype="float32", key="other")], repository=NOWHERE)
+    found = measurements_of(
+        [*records, replace(RUN, dtype="float32", key="other")], repository=NOWHERE
+    )
     assert sorted((e.dtype, e.measure, e.runs) for e in found) == [
         *(("float32", measure, 1) for measure in sorted(set(MEASURES) - {"seconds_per_call"})),
         *(("float64", measure, 3) for measure in sorted(set(MEASURES) - {"seconds_per_call"})),
@@ -64,10 +69,10 @@ def test_seeds_are_pooled_and_other_cells_are_not() -> None:
 
 
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 300), missed=st.floats(0, 1))
-def test_samples_are_thinned_out_evenly(seed: int, n: int, missed: float) -> None:
+def test_samples_are_thinned_out_thin_out(seed: int, n: int, missed: float) -> None:
     rng = np.random.default_rng(seed)
     samples = [None if rng.random() < missed else float(t) for t in rng.lognormal(size=n)]
-    kept = evenly(samples, MOST_SAMPLES)
+    kept = thin_out(samples, MOST_SAMPLES)
     assert len(kept) == min(len(samples), MOST_SAMPLES)
     later = [math.inf if s is None else s for s in samples]
     of_kept = [math.inf if s is None else s for s in kept]
@@ -81,18 +86,18 @@ def test_samples_are_thinned_out_evenly(seed: int, n: int, missed: float) -> Non
 def test_the_same_run_twice_adds_nothing_and_another_one_is_pooled(tmp_path: Path) -> None:
     store, kept = RecordStore(tmp_path), HistoryStore(tmp_path)
     store.append([RUN, TIMING])
-    assert len(append_records(tmp_path, NOWHERE).entries) == 4
+    assert len(append_records(tmp_path, NOWHERE).measurements) == 4
     (path,) = kept.folder.glob("*.jsonl")
     before = path.read_bytes()
-    assert append_records(tmp_path, NOWHERE).entries == ()
+    assert append_records(tmp_path, NOWHERE).measurements == ()
     store.append([RUN, TIMING])  # the very same records, as after a merge of two files
-    assert append_records(tmp_path, NOWHERE).entries == ()
+    assert append_records(tmp_path, NOWHERE).measurements == ()
     assert path.read_bytes() == before
-    assert len(entries([RUN, RUN], repository=NOWHERE)) == 3
-    assert {e.runs for e in entries([RUN, RUN], repository=NOWHERE)} == {1}
+    assert len(measurements_of([RUN, RUN], repository=NOWHERE)) == 3
+    assert {e.runs for e in measurements_of([RUN, RUN], repository=NOWHERE)} == {1}
     again = replace(RUN, created="2026-01-02T00:00:00+00:00", score={**RUN.score, "run_s": 0.5})
     store.append([again])
-    new = append_records(tmp_path, NOWHERE).entries
+    new = append_records(tmp_path, NOWHERE).measurements
     assert sorted(e.measure for e in new) == sorted(set(MEASURES) - {"seconds_per_call"})
     assert path.read_bytes().startswith(before)
     order = [RUN.environment["commit"]]
@@ -112,7 +117,7 @@ def test_uncommitted_changes_and_no_commit_are_left_out_and_counted(tmp_path: Pa
     done = history("--results", tmp_path)
     assert "left out: 2 records of uncommitted changes" in done.output
     assert "left out: 1 records without a commit" in done.output
-    assert {entry.commit for entry in HistoryStore(tmp_path).read()} == {"c" * 40}
+    assert {m.commit for m in HistoryStore(tmp_path).read()} == {"c" * 40}
 
 
 def test_two_machines_have_two_files_and_no_common_figure(tmp_path: Path) -> None:
@@ -134,8 +139,11 @@ def test_two_machines_have_two_files_and_no_common_figure(tmp_path: Path) -> Non
 # ------------------------------------------------------------------------------ what is kept
 
 
-def line(entry: Entry, **changed: Any) -> bytes:
-    return json.dumps(asdict(entry) | changed).encode() + b"\n"
+NO_FIELDS = "line 1 does not have the fields of a measurement"
+
+
+def line(m: Measurement, **changed: Any) -> bytes:
+    return json.dumps(asdict(m) | changed).encode() + b"\n"
 
 
 def test_a_file_cut_off_at_any_byte_loses_no_whole_line(
@@ -143,7 +151,7 @@ def test_a_file_cut_off_at_any_byte_loses_no_whole_line(
 ) -> None:
     monkeypatch.setattr("os.fsync", lambda _: None)
     kept = HistoryStore(tmp_path)
-    both = [ENTRY, replace(ENTRY, commit="d" * 40)]
+    both = [MEASUREMENT, replace(MEASUREMENT, commit="d" * 40)]
     kept.append(both)
     path = kept.folder / "m1.jsonl"
     content = path.read_bytes()
@@ -152,26 +160,32 @@ def test_a_file_cut_off_at_any_byte_loses_no_whole_line(
         path.write_bytes(content[:cut])
         whole = content[:cut].count(b"\n")
         assert kept.read() == both[:whole]
-        kept.append([ENTRY])
-        assert kept.read() == [*both[:whole], ENTRY]
+        kept.append([MEASUREMENT])
+        assert kept.read() == [*both[:whole], MEASUREMENT]
 
 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"not JSON\n", "line 1 is not a history's entry"),
-        (b"[1]\n", "line 1 is not a history's entry"),
-        (line(ENTRY) + line(ENTRY, schema_version=99), "line 2 has schema version 99, this code"),
-        (line(ENTRY, problem=3), "line 1 does not have an entry's fields"),
-        (line(ENTRY, samples=[]), "line 1 does not have an entry's fields"),
-        (line(ENTRY, samples=[1e-3, "x"]), "line 1 does not have an entry's fields"),
-        (line(ENTRY, samples=[-1.0]), "line 1 does not have an entry's fields"),
-        (line(ENTRY, unit="ms"), "line 1 does not have an entry's fields"),
-        (line(ENTRY, more=1), "line 1 does not have an entry's fields"),
-        (line(ENTRY, machine="m2"), "two machines never share a history"),
+        (b"not JSON\n", "line 1 is not a measurement"),
+        (b"[1]\n", "line 1 is not a measurement"),
+        (
+            line(MEASUREMENT) + line(MEASUREMENT, schema_version=99),
+            "line 2 has schema version 99",
+        ),
+        (line(MEASUREMENT, problem=3), NO_FIELDS),
+        (line(MEASUREMENT, samples=[]), NO_FIELDS),
+        (
+            line(MEASUREMENT, samples=[1e-3, "x"]),
+            NO_FIELDS,
+        ),
+        (line(MEASUREMENT, samples=[-1.0]), NO_FIELDS),
+        (line(MEASUREMENT, unit="ms"), NO_FIELDS),
+        (line(MEASUREMENT, more=1), NO_FIELDS),
+        (line(MEASUREMENT, machine="m2"), "two machines never share a history"),
     ],
 )
-def test_a_line_that_is_no_entry_is_refused_in_one_line(
+def test_a_line_that_is_no_measurement_is_refused_in_one_line(
     tmp_path: Path, content: bytes, says: str
 ) -> None:
     RecordStore(tmp_path).append([RUN])
@@ -187,7 +201,7 @@ def test_a_line_that_is_no_entry_is_refused_in_one_line(
 
 def test_a_machine_that_names_no_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="names no file"):
-        HistoryStore(tmp_path).append([replace(ENTRY, machine="../m1")])
+        HistoryStore(tmp_path).append([replace(MEASUREMENT, machine="../m1")])
     assert list(tmp_path.rglob("*.jsonl")) == []
 
 
@@ -203,7 +217,7 @@ def test_an_empty_folder_and_one_of_uncommitted_changes_alone(tmp_path: Path) ->
 
 
 def test_a_history_without_records_is_shown(tmp_path: Path) -> None:
-    HistoryStore(tmp_path).append([ENTRY])
+    HistoryStore(tmp_path).append([MEASUREMENT])
     done = history("--results", tmp_path)
     assert done.return_value == 0
     assert done.output.startswith("nothing new\n")

@@ -10,17 +10,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from history_cases import ENTRY, NOWHERE, history, records_over, repository
+from history_cases import MEASUREMENT, NOWHERE, history, records_over, repository
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.history.append import MOST_SAMPLES, entries
-from bench.history.entries import Entry
+from bench.history.append import MOST_SAMPLES
+from bench.history.measurements import measurements_of
 from bench.history.plots import history_figures
-from bench.history.series import change_table, readable_changes, series_of, verdict
+from bench.history.series import series_of
+from bench.history.store import Measurement
+from bench.history.tables import change_table, readable_changes, verdict
 from bench.records import RecordStore
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(seed=st.integers(0, 2**32 - 1), at=st.integers(3, 32), ratio=st.sampled_from([0.8, 1.25]))
 def test_over_36_commits_the_step_is_found_and_the_spikes_are_none(
@@ -34,7 +37,9 @@ def test_over_36_commits_the_step_is_found_and_the_spikes_are_none(
     if spikes == list(range(min(spikes, default=0), min(spikes, default=0) + 3)):
         spikes.pop()
     levels[spikes] *= rng.uniform(2, 20)
-    found = entries(records_over(commits, levels, seed), repository=NOWHERE, most=MOST_SAMPLES)
+    found = measurements_of(
+        records_over(commits, levels, seed), repository=NOWHERE, most=MOST_SAMPLES
+    )
     rng.shuffle(found)  # type: ignore[arg-type]
     (one,) = series_of(found, commits)
     (change,) = one.changes
@@ -43,6 +48,7 @@ def test_over_36_commits_the_step_is_found_and_the_spikes_are_none(
     assert set(np.flatnonzero(one.off_level)) == set(spikes)
 
 
+@pytest.mark.slow
 def test_the_command_over_36_commits_of_a_repository(tmp_path: Path) -> None:
     commits = repository(tmp_path / "git", 36)
     levels = np.full(36, 1e-5)
@@ -54,7 +60,7 @@ def test_the_command_over_36_commits_of_a_repository(tmp_path: Path) -> None:
     RecordStore(results).append([*reversed(records), *flat])
     done = history("--results", results, "--repository", tmp_path / "git")
     assert done.return_value == 0
-    assert f"72 new entries of 36 commits in {results / 'history' / 'm1.jsonl'}" in done.output
+    assert f"72 new measurements of 36 commits in {results / 'history' / 'm1.jsonl'}" in done.output
     assert "m1: Some CPU, 2 cores" in done.output
     (row,) = [text for text in done.output.splitlines() if " slower " in text]
     assert row.startswith(f"| {commits[20][:9]} | {commits[19][:9]} | 2026-01-01 |")
@@ -75,11 +81,11 @@ def test_the_command_over_36_commits_of_a_repository(tmp_path: Path) -> None:
     assert again.output.splitlines()[1:] == done.output.splitlines()[1:]
 
 
-def steps(name: str, levels: list[float | None], **changed: Any) -> list[Entry]:
-    """An entry a commit, each of three equal samples; None is a commit whose runs missed."""
+def steps(name: str, levels: list[float | None], **changed: Any) -> list[Measurement]:
+    """A measurement a commit, each of three equal samples; None is a commit whose runs missed."""
     return [
         replace(
-            ENTRY,
+            MEASUREMENT,
             commit=f"{k:040x}",
             optimizer=name,
             samples=(level,) * 3,
@@ -93,12 +99,12 @@ def steps(name: str, levels: list[float | None], **changed: Any) -> list[Entry]:
 def test_the_table_is_newest_first_and_says_what_else_changed() -> None:
     early = steps("early", [1.0] * 10 + [2.0] * 10)
     late = steps("late", [2.0] * 15 + [1.0] * 5)
-    for k, entry in enumerate(late[15:], 15):
-        versions = {**entry.configuration, "torch": "2.14.0"}
-        late[k] = replace(entry, configuration=versions)
+    for k, m in enumerate(late[15:], 15):
+        versions = {**m.configuration, "torch": "2.14.0"}
+        late[k] = replace(m, configuration=versions)
     missed = steps("missed", [1.0] * 12 + [None] * 8)
     count = steps("count", [9.0] * 7 + [8.0] * 13, measure="passes_to_1e-6", unit="passes")
-    order = [entry.commit for entry in early]
+    order = [m.commit for m in early]
     table = change_table(series_of([*missed, *count, *late, *early], order), order)
     assert table["optimizer"].tolist() == ["late", "missed", "early", "count"]
     assert table["direction"].tolist() == ["faster", "missing its target", "slower", "fewer passes"]
@@ -114,29 +120,30 @@ def test_the_table_is_newest_first_and_says_what_else_changed() -> None:
 
 
 def test_other_data_budget_or_threads_are_another_series_with_a_name_of_its_own() -> None:
-    threads = {**ENTRY.configuration, "threads": 1}
+    threads = {**MEASUREMENT.configuration, "threads": 1}
     others = [
-        replace(ENTRY, data="fedcba987654"),
-        replace(ENTRY, budget="500 passes, 1 s"),
-        replace(ENTRY, configuration=threads),
-        replace(ENTRY, configuration={**ENTRY.configuration, "torch": "2.14.0"}),
+        replace(MEASUREMENT, data="fedcba987654"),
+        replace(MEASUREMENT, budget="500 passes, 1 s"),
+        replace(MEASUREMENT, configuration=threads),
+        replace(MEASUREMENT, configuration={**MEASUREMENT.configuration, "torch": "2.14.0"}),
     ]
-    series = series_of([ENTRY, *others], [ENTRY.commit])
+    series = series_of([MEASUREMENT, *others], [MEASUREMENT.commit])
     assert len(series) == 4  # another version is not another series
     names = [one.cell for one in series]
     assert len(set(names)) == 4
     assert all(name.startswith("iris · lbfgs · numpy cpu float64 (") for name in names)
-    assert [one.cell for one in series_of([ENTRY], [ENTRY.commit])] == [
+    assert [one.cell for one in series_of([MEASUREMENT], [MEASUREMENT.commit])] == [
         "iris · lbfgs · numpy cpu float64"
     ]
 
 
 def test_what_was_too_short_is_counted() -> None:
-    entries_ = [*steps("long", [1.0] * 12), *steps("short", [1.0] * 11)]
-    said = verdict(series_of(entries_, [f"{k:040x}" for k in range(12)]))
+    measurements = [*steps("long", [1.0] * 12), *steps("short", [1.0] * 11)]
+    said = verdict(series_of(measurements, [f"{k:040x}" for k in range(12)]))
     assert said.startswith("1 of 2 series judged (1 have fewer than 12 commits); ")
 
 
+@pytest.mark.slow
 def test_60_cells_stand_on_pages_of_24_panels_and_lines_at_their_changes() -> None:
     cells = [e for k in range(60) for e in steps(f"cell{k:02}", [1.0] * 6 + [1.0 + k % 2] * 6)]
     order = [f"{k:040x}" for k in range(12)]
@@ -154,7 +161,7 @@ def test_a_spike_does_not_flatten_the_axis_and_every_miss_is_marked() -> None:
     spiked = steps("spiked", [*levels[:5], 40.0, *levels[6:]])
     missed = steps("missed", [*levels[:12], *[None] * 8])
     never = steps("never", [None] * 20)
-    order = [entry.commit for entry in spiked]
+    order = [m.commit for m in spiked]
     ((_, figure),) = history_figures(series_of([*spiked, *missed, *never], order))
     panels = {axes.get_title("left").partition(" ")[0]: axes for axes in figure.axes}
     assert panels["spiked"].get_ylim()[1] < 1.2

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,21 +15,17 @@ from hypothesis import strategies as st
 from bench.measure.cell import run_optimizer
 from bench.measure.recorder import Budget
 from bench.measure.verify import KernelMismatch
-from bench.notebook import models as models
+from bench.notebook import models
 from bench.notebook.experiments import (
     KERNEL,
     MODULE_LOSS,
     NOTEBOOK_LOSS,
-    Comparison,
-    NotebookResult,
-    comparison_rows,
-    printed_figures,
     run_notebook,
-    run_rows,
-    step_rows,
 )
 from bench.notebook.multiclass import LOSSES, run_multiclass
-from bench.notebook.result import floats
+from bench.notebook.objective import bind_sigmoid_bce, model_of
+from bench.notebook.report import write_notebook
+from bench.notebook.result import NotebookResult, Reproduction, floats, printed_figures
 from bench.optimizers import LBFGS, SGD, make_optimizer
 from bench.problems import load_problem
 from logreg_kernels import bind
@@ -91,8 +87,15 @@ SKLEARN_PROBABILITIES = (
 
 
 @pytest.fixture(scope="module")
-def result() -> NotebookResult:
-    return run_notebook()
+def run() -> tuple[NotebookResult, torch.Tensor, torch.Tensor]:
+    """The suite's result, and the state of torch's global generator before and after it."""
+    before = torch.get_rng_state()
+    return run_notebook(), before, torch.get_rng_state()
+
+
+@pytest.fixture(scope="module")
+def result(run) -> NotebookResult:
+    return run[0]
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +103,10 @@ def iris():
     return load_problem("iris")
 
 
-def row_of(result: NotebookResult, experiment: str, loss: str, quantity: str) -> Comparison:
+def row_of(result: NotebookResult, experiment: str, loss: str, quantity: str) -> Reproduction:
     (row,) = (
         row
-        for row in result.comparisons
+        for row in result.reproductions
         if (row.experiment, row.loss, row.quantity) == (experiment, loss, quantity)
     )
     return row
@@ -127,10 +130,10 @@ def test_printed_digits_come_out(result, experiment, loss, quantity, entries):
 
 
 def test_no_row_beyond_these_and_no_printed_number_left_out(result):
-    rows = [(r.experiment, r.loss, r.quantity, len(r.notebook)) for r in result.comparisons]
+    rows = [(r.experiment, r.loss, r.quantity, len(r.notebook)) for r in result.reproductions]
     assert rows == ROWS
     assert result.agrees
-    compared = {(row.quantity, row.notebook) for row in result.comparisons}
+    compared = {(row.quantity, row.notebook) for row in result.reproductions}
     figures = printed_figures()
     printed = {
         (quantity, floats(values))
@@ -156,7 +159,7 @@ def test_no_row_beyond_these_and_no_printed_number_left_out(result):
 def test_literal_figures(result, experiment, quantity):
     rows = [
         row
-        for row in result.comparisons
+        for row in result.reproductions
         if (row.experiment, row.quantity) == (experiment, quantity)
     ]
     assert rows
@@ -183,9 +186,9 @@ def test_literal_labels_and_float32_loss(result):
 
 
 def test_only_the_coefficients_of_lbfgs_have_an_open_digit(result):
-    inexact = {(row.experiment, row.quantity) for row in result.comparisons if row.open_units}
+    inexact = {(row.experiment, row.quantity) for row in result.reproductions if row.open_units}
     assert inexact == {("LBFGS", "coef")}
-    for row in result.comparisons:
+    for row in result.reproductions:
         assert row.rule.endswith("the last ± 1") == bool(row.open_units)
 
 
@@ -201,17 +204,17 @@ def test_only_the_coefficients_of_lbfgs_have_an_open_digit(result):
     ],
 )
 def test_rule_is_equality_after_rounding(ours, agrees):
-    row = Comparison("e", "l", "q", notebook=(0.123, 0.0), ours=ours, printed_as=".3f")
+    row = Reproduction("e", "l", "q", notebook=(0.123, 0.0), ours=ours, printed_as=".3f")
     assert row.agrees is agrees
     assert row.rule == "3 decimals"
 
 
 def test_rule_of_significant_digits_and_of_an_open_digit():
-    row = Comparison("e", "l", "q", (0.06939578056,), (0.06939578801,), "#.6g")
+    row = Reproduction("e", "l", "q", (0.06939578056,), (0.06939578801,), "#.6g")
     assert row.agrees
     assert row.rule == "6 significant digits"
     assert not dataclasses.replace(row, ours=(0.0693957,)).agrees
-    open_digit = Comparison("e", "l", "q", (-4.4146,), (-4.41465378,), ".4f", open_units=1)
+    open_digit = Reproduction("e", "l", "q", (-4.4146,), (-4.41465378,), ".4f", open_units=1)
     assert open_digit.agrees
     assert not dataclasses.replace(open_digit, open_units=0).agrees
     assert not dataclasses.replace(open_digit, ours=(-4.41476,)).agrees
@@ -224,7 +227,7 @@ def test_float32_leaves_the_fourth_decimal_of_lbfgs_open(iris):
         order = np.random.default_rng(seed).permutation(iris.n_samples)
         shuffled = dataclasses.replace(iris, X=iris.X[order], y=iris.y[order])
         w0, rng = models.parameter_start(D)
-        objective = models.bind_sigmoid_bce(shuffled)
+        objective = bind_sigmoid_bce(shuffled)
         w = run_optimizer(objective, models.LBFGSCalls(), rng, WHOLE_RUN, w0).w[-1]
         assert (np.abs(np.round(w, 4) - printed) < 1.5e-4).all()
         first.add(format(w[0], ".4f"))
@@ -277,9 +280,10 @@ def test_layers_drawn_after_the_momentum_run_have_the_printed_weights():
     ]
 
 
-def test_global_generator_is_left_alone(iris):
+def test_global_generator_is_left_alone(run):
+    _, before, after = run
+    assert torch.equal(before, after)
     before = torch.get_rng_state()
-    run_notebook()
     models.module_start(D)
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -338,7 +342,7 @@ def test_gradient_by_hand_is_autograds(iris, seed):
         assert float(f) == pytest.approx(value, rel=1e-10)
         np.testing.assert_allclose(np.asarray(g), grad, rtol=1e-9, atol=1e-12)
     on_train = bind("numpy", iris.X, iris.y).value_and_grad(w)
-    f, g = models.bind_sigmoid_bce(iris, dtype="float64").value_and_grad(w)
+    f, g = bind_sigmoid_bce(iris, dtype="float64").value_and_grad(w)
     assert float(f) == pytest.approx(on_train[0], rel=1e-10)
     np.testing.assert_allclose(g.numpy(), on_train[1], rtol=1e-9, atol=1e-12)
 
@@ -370,7 +374,7 @@ def test_every_form_of_the_model_gives_the_same_probabilities(iris, kind, seed):
     with torch.random.fork_rng(devices=[]):
         module = models.MODULES[kind](D)
     expected = models.bare_parameter(w, X)
-    torch.testing.assert_close(models.of_module(module)(w, X), expected)
+    torch.testing.assert_close(model_of(module)(w, X), expected)
     (weight,) = module.parameters()
     weight.data = w[None, :]
     torch.testing.assert_close(module(X).detach().reshape(-1), expected)
@@ -392,8 +396,8 @@ def test_every_optimizer_trains_every_form_of_the_model(iris, kind, spec):
         module = models.MODULES[kind](D)
     optimizer, budget = make_optimizer(spec), Budget(passes=20, seconds=math.inf)
     bare, of_module = (
-        run_optimizer(models.bind_sigmoid_bce(iris, model, "float64"), optimizer, _rng(0), budget)
-        for model in (models.bare_parameter, models.of_module(module))
+        run_optimizer(bind_sigmoid_bce(iris, model, "float64"), optimizer, _rng(0), budget)
+        for model in (models.bare_parameter, model_of(module))
     )
     np.testing.assert_allclose(of_module.w, bare.w, rtol=1e-6, atol=1e-8)
     reference = bind("numpy", iris.X, iris.y)
@@ -403,7 +407,7 @@ def test_every_optimizer_trains_every_form_of_the_model(iris, kind, spec):
 def test_adam_on_a_modules_own_parameters_is_the_pipelines(iris, result):
     module, order = _module()
     optimizer = torch.optim.Adam(module.parameters(), lr=0.1)
-    objective = models.bind_sigmoid_bce(iris)
+    objective = bind_sigmoid_bce(iris)
     for _ in range(100):
         for rows in torch.as_tensor(order.permutation(100)).split(33):
             optimizer.zero_grad()
@@ -417,7 +421,7 @@ def test_adam_on_a_modules_own_parameters_is_the_pipelines(iris, result):
 def test_lbfgs_on_a_modules_own_parameters_lands_on_scikit_learns(iris, result):
     module, _ = _module()
     optimizer = torch.optim.LBFGS(module.parameters(), history_size=10)
-    objective = models.bind_sigmoid_bce(iris)
+    objective = bind_sigmoid_bce(iris)
 
     def closure():
         optimizer.zero_grad()
@@ -440,9 +444,7 @@ def test_the_projects_lbfgs_with_torchs_tolerances_ends_where_the_notebooks_does
     iris, result, loss
 ):
     objective = (
-        bind(KERNEL, iris.X, iris.y, dtype="float32")
-        if loss == KERNEL
-        else models.bind_sigmoid_bce(iris)
+        bind(KERNEL, iris.X, iris.y, dtype="float32") if loss == KERNEL else bind_sigmoid_bce(iris)
     )
     w0, rng = models.parameter_start(D)
     optimizer = LBFGS(tolerance_grad=1e-7, tolerance_change=1e-9)
@@ -458,7 +460,7 @@ def test_the_notebooks_loss_drops_the_gradient_of_rows_that_are_very_wrong(iris)
     w = 30 / iris.X[iris.y == 0].mean(axis=0) / D  # z = 30 or so on rows of either class
     wrong = np.flatnonzero((iris.y == 0) & (iris.X @ w > 17.5))
     assert len(wrong) > 50
-    _, lost = models.bind_sigmoid_bce(iris).value_and_grad(w, torch.as_tensor(wrong))
+    _, lost = bind_sigmoid_bce(iris).value_and_grad(w, torch.as_tensor(wrong))
     _, exact = bind(KERNEL, iris.X, iris.y, dtype="float32").value_and_grad(w, wrong)
     assert torch.equal(lost, torch.zeros(D))
     np.testing.assert_allclose(exact.numpy(), iris.X[wrong].mean(axis=0), rtol=1e-4)
@@ -474,33 +476,31 @@ def test_momentum_takes_another_path_on_the_exact_gradient(result):
 
 def test_the_notebooks_loss_refuses_a_penalty():
     with pytest.raises(ValueError, match="set l2=0"):
-        models.bind_sigmoid_bce(load_problem("iris:l2=0.1"))
+        bind_sigmoid_bce(load_problem("iris:l2=0.1"))
 
 
-def test_the_notebooks_loss_of_several_models(iris):
-    objective = models.bind_sigmoid_bce(iris, dtype="float64")
-    W = torch.tensor(np.random.default_rng(0).normal(size=(3, D)))
-    values, grads = objective.value_and_grad_batch(W)
-    for w, value, grad in zip(W, values, grads, strict=True):
-        alone = objective.value_and_grad(w)
-        assert torch.equal(value, alone[0])
-        assert torch.equal(grad, alone[1])
+def test_the_notebooks_loss_refuses_coefficients_of_another_shape(iris):
     with pytest.raises(ValueError, match="must have shape"):
-        objective.value_and_grad(np.zeros(D + 1))
+        bind_sigmoid_bce(iris).value_and_grad(np.zeros(D + 1))
 
 
 # Tables.
 
 
-def test_rows_are_plain_data_with_the_same_columns(result):
-    tables = (comparison_rows(result), run_rows(result), step_rows(result))
-    assert [len(table) for table in tables] == [len(ROWS), 9, 33]
-    for table in tables:
-        assert len({tuple(row) for row in table}) == 1
-        assert json.loads(json.dumps(table, allow_nan=False)) == table
-    by_hand = comparison_rows(result)[0]
+def test_tables_have_a_row_for_everything_that_was_found(result, tmp_path):
+    written = write_notebook(result, tmp_path)
+    tables = {path.stem: pd.read_csv(path) for path in written if path.suffix == ".csv"}
+    rows = {name.removeprefix("notebook_"): len(table) for name, table in tables.items()}
+    assert rows == {"numbers": len(ROWS), "runs": 9, "multiclass": 3, "lbfgs_steps": 33}
+    by_hand = tables["notebook_numbers"].iloc[0]
     assert by_hand["notebook"] == by_hand["ours"] == "-4.414 -9.111 6.539 12.686"
-    assert [row["relative_gap"] for row in step_rows(result) if row["step"] == 0] == [1.0] * 3
+    steps = tables["notebook_lbfgs_steps"]
+    assert steps.loc[steps["step"] == 0, "relative_gap"].tolist() == [1.0] * 3
+    runs = tables["notebook_runs"]
+    assert runs["w"][1] == " ".join(f"{x:.4f}" for x in result.runs[1].w)
+    assert runs["passes_to_1e-6"].isna().tolist() == [
+        r.passes_to_target is None for r in result.runs
+    ]
 
 
 def _rng(seed: int) -> np.random.Generator:
@@ -518,8 +518,8 @@ def _module() -> tuple[models.LinearSigmoid, models.DataLoaderOrder]:
 # The section that the notebook left to its reader.
 
 
-def test_both_losses_of_three_classes_end_where_scikit_learn_does() -> None:
-    by_sklearn, nll, cross_entropy = run_multiclass()
+def test_both_losses_of_three_classes_end_where_scikit_learn_does(result) -> None:
+    by_sklearn, nll, cross_entropy = result.multiclass
     assert by_sklearn.from_optimum <= 1e-12
     for row in (nll, cross_entropy):
         assert row.agrees

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from click.testing import CliRunner
@@ -21,16 +22,9 @@ from bench.measure.bandwidth import cache_sizes, last_level_cache_bytes, reader
 from bench.measure.kernel_time import time_calls
 from bench.roofline import measure as suite
 from bench.roofline.cases import CASES, CUDA_CASES, CaseSpec, chosen_cases
-from bench.roofline.report import (
-    agreement,
-    entries,
-    plot,
-    readable_entries,
-    readable_verdicts,
-    reasons,
-    verdicts,
-)
-from bench.roofline.samples import READ, Asked, Case, Entry, Roofline, as_json, load_roofline
+from bench.roofline.plot import plot
+from bench.roofline.samples import READ, Case, Requirement, Roofline, TimedCall, as_json
+from bench.roofline.tables import agreement, requirement_table, tables_of
 from logreg_kernels import KERNELS
 
 RNG = np.random.default_rng(0)
@@ -43,7 +37,7 @@ def noisy(seconds: float, rounds: int = 15) -> tuple[float, ...]:
 
 def made_up(**seconds: float) -> Roofline:
     """1 MB of X, which takes a millisecond to read."""
-    there = [Entry(name.replace("_", "-"), 1_000_000, noisy(s)) for name, s in seconds.items()]
+    there = [TimedCall(name.replace("_", "-"), 1_000_000, noisy(s)) for name, s in seconds.items()]
     case = Case(
         name="1,000 x 54 float32",
         n_samples=1_000,
@@ -53,69 +47,68 @@ def made_up(**seconds: float) -> Roofline:
         x_bytes=1_000_000,
         state="from memory",
         entries=(
-            Entry(READ, 1_000_000, noisy(1e-3)),
+            TimedCall(READ, 1_000_000, noisy(1e-3)),
             *there,
-            Entry("fused-cuda", None, (), "no CUDA device"),
+            TimedCall("fused-cuda", None, (), "no CUDA device"),
         ),
         asked=(
-            Asked("fused-cpu", READ, 1.4, "at most 1.4 x the time to read X"),
-            Asked("fused-cpu", "torch-autograd", 1 / 3.5, "3.5 x faster than torch-autograd"),
-            Asked("fused-cpu", "", 5e-6, "at most 5 µs a call"),
-            Asked("fused-cuda", READ, 1.1, "90% of the read bandwidth"),
+            Requirement("fused-cpu", READ, 1.4, "at most 1.4 x the time to read X"),
+            Requirement("fused-cpu", "torch-autograd", 1 / 3.5, "3.5 x faster than torch-autograd"),
+            Requirement("fused-cpu", "", 5e-6, "at most 5 µs a call"),
+            Requirement("fused-cuda", READ, 1.1, "90% of the read bandwidth"),
         ),
     )
     return Roofline((case,), {"cpu": "a CPU"}, {"L1": 32_768, "L2": 1 << 20}, "2026-01-01")
 
 
 def test_bytes_over_time_and_the_fraction_of_the_read_speed() -> None:
-    frame = entries(made_up(fused_cpu=1.25e-3, torch_autograd=4e-3)).set_index("entry")
+    tables = tables_of(made_up(fused_cpu=1.25e-3, torch_autograd=4e-3))
+    frame = tables.calls.set_index("entry")
     assert frame["gb_per_s"]["fused-cpu"] == pytest.approx(0.8, rel=0.06)
     assert frame["of_read"][READ] == 1
     assert frame["of_read"]["fused-cpu"] == pytest.approx(0.8, rel=0.06)
     assert frame["of_read_low"]["fused-cpu"] < frame["of_read"]["fused-cpu"]
     assert frame["reason"]["fused-cuda"] == "no CUDA device"
-    shown = readable_entries(frame.reset_index()).set_index("kernel")
+    shown = tables.readable_calls.set_index("kernel")
     assert shown["per call [95% interval]"]["fused-cuda"] == "not measured"
-    assert reasons(frame.reset_index()) == ["fused-cuda: no CUDA device"]
+    assert tables.reasons == ["fused-cuda: no CUDA device"]
     assert shown["of the read speed"]["torch-autograd"].startswith("2")
 
 
 def test_verdicts() -> None:
-    frame = verdicts(made_up(fused_cpu=1.25e-3, torch_autograd=4e-3))
-    assert frame["verdict"].tolist() == ["met", "missed", "missed", "not measured"]
-    assert verdicts(made_up(fused_cpu=1.5e-3, torch_autograd=6e-3))["verdict"].tolist()[:2] == [
-        "missed",
-        "met",
-    ]
-    shown = readable_verdicts(frame)["measured [95% interval]"].tolist()
+    tables = tables_of(made_up(fused_cpu=1.25e-3, torch_autograd=4e-3))
+    verdicts = tables.requirements["verdict"]
+    assert verdicts.tolist() == ["met", "missed", "missed", "not measured"]
+    faster = requirement_table(made_up(fused_cpu=1.5e-3, torch_autograd=6e-3))
+    assert faster["verdict"].tolist()[:2] == ["missed", "met"]
+    shown = tables.readable_requirements["measured [95% interval]"].tolist()
     assert shown[1].startswith("3.")  # as many times faster, not a fraction
     assert "ms" in shown[2]
     assert shown[3] == "-"
 
 
 def test_the_same_figures_twice() -> None:
-    first = made_up(fused_cpu=1.25e-3, torch_autograd=4e-3)
-    assert agreement(first, made_up(fused_cpu=1.25e-3, torch_autograd=4e-3))["agree"].all()
-    slower = agreement(first, made_up(fused_cpu=1.6e-3, torch_autograd=4e-3))
-    assert not slower["agree"].any()
+    def measured(fused_cpu: float) -> pd.DataFrame:
+        return requirement_table(made_up(fused_cpu=fused_cpu, torch_autograd=4e-3))
+
+    first = measured(1.25e-3)
+    assert agreement(first, measured(1.25e-3))["agree"].tolist() == ["yes"] * 3
+    assert agreement(first, measured(1.6e-3))["agree"].tolist() == ["no"] * 3
 
 
-def test_samples_come_back_from_the_file(tmp_path: Path) -> None:
+def test_the_file_keeps_every_sample() -> None:
     measured = made_up(fused_cpu=1e-3)
-    path = tmp_path / "roofline.json"
-    path.write_text(as_json(measured))
-    assert load_roofline(path) == measured
-    for text in ("[]", "{}", "not JSON", json.dumps({"schema_version": 1, "cases": [1]})):
-        path.write_text(text)
-        with pytest.raises(InputError, match="move the file away"):
-            load_roofline(path)
-    path.write_text(json.dumps({"schema_version": 99}))
-    with pytest.raises(InputError, match="schema version 99"):
-        load_roofline(path)
+    kept = json.loads(as_json(measured))
+    assert kept == json.loads(json.dumps(asdict(measured)))
+    (case,) = kept["cases"]
+    assert [one["name"] for one in case["entries"]] == [READ, "fused-cpu", "fused-cuda"]
+    assert tuple(case["entries"][1]["seconds_per_call"]) == measured.cases[0].samples("fused-cpu")
+    assert (kept["schema_version"], case["asked"][0]["at_most"]) == (1, 1.4)
 
 
 def test_the_plot_names_what_is_drawn() -> None:
-    figure = plot(made_up(fused_cpu=1.25e-3, torch_autograd=4e-3))
+    measured = made_up(fused_cpu=1.25e-3, torch_autograd=4e-3)
+    figure = plot(tables_of(measured), measured.caches)
     names = {text.get_text() for legend in figure.legends for text in legend.get_texts()}
     assert names == {"fused-cpu", "torch-autograd"}
     assert len(figure.axes) == 1  # no sizes were swept
@@ -126,7 +119,7 @@ def test_the_plot_of_a_sweep_and_of_a_kernel_of_the_users() -> None:
     measured = made_up(fused_cpu=1.25e-3, my_kernel=4e-3)
     (case,) = measured.cases
     cold = replace(case, name="100 x 54 float32, cold", x_bytes=9_000, state="cold", asked=())
-    figure = plot(replace(measured, cases=(case, cold)))
+    figure = plot(tables_of(replace(measured, cases=(case, cold))), measured.caches)
     names = {text.get_text() for legend in figure.legends for text in legend.get_texts()}
     assert names == {"the roof: reading X once", "fused-cpu", "my-kernel"}
     left, right = figure.axes
@@ -198,6 +191,7 @@ def test_cases_are_found_by_name_and_device() -> None:
     assert (own.problem, own.dtype) == ("iris", "float64")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", ["value_and_grad", "batch", "csr"])
 def test_a_small_case_is_measured_whole(work: Any) -> None:
     problem = "sparse:n=300,d=500" if work == "csr" else "synthetic:n=300,d=5"
@@ -232,6 +226,7 @@ def test_a_kernel_that_does_not_match_is_not_timed(monkeypatch: pytest.MonkeyPat
     assert not entry.seconds_per_call
 
 
+@pytest.mark.slow
 def test_the_command_writes_samples_tables_and_a_plot(tmp_path: Path) -> None:
     options = ["-p", "iris", "--dtype", "float64", "-k", "numpy", "-k", "fused-cpu"]
     run = ["roofline", *options, "--rounds", "3", "--twice", "--results", str(tmp_path)]
@@ -239,9 +234,9 @@ def test_the_command_writes_samples_tables_and_a_plot(tmp_path: Path) -> None:
     assert done.exception is None, done.output
     assert "fused-cpu" in done.output
     assert "of the read speed" in done.output
-    (case,) = load_roofline(tmp_path / "roofline.json").cases
-    assert case.state == "hot in cache"
-    assert {entry.name for entry in case.entries} == {READ, "numpy", "fused-cpu"}
+    (case,) = json.loads((tmp_path / "roofline.json").read_text())["cases"]
+    assert case["state"] == "hot in cache"
+    assert {call["name"] for call in case["entries"]} == {READ, "numpy", "fused-cpu"}
     assert (tmp_path / "plots" / "roofline.png").stat().st_size > 10_000
     assert "iris" in (tmp_path / "tables" / "roofline.md").read_text()
 

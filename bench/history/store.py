@@ -1,8 +1,8 @@
-"""A history: what was measured of each commit, kept as JSON lines, a file a machine.
+"""A history: what was measured of each commit, kept as JSON lines, one file a machine.
 
-`history/<machine>.jsonl`, a line a commit, cell and measure of one run, with the fields of `Entry`.
-Lines are appended whole (see `bench.files.json_lines`), so that CI can keep the folder, and two
-copies that grew apart can be joined line by line.
+A line of `history/<machine>.jsonl` has the fields of `Measurement`. Lines are appended whole (see
+`bench.files.json_lines`), so that CI can keep the folder. Two copies that grew apart can be joined
+line by line.
 """
 
 from __future__ import annotations
@@ -30,27 +30,26 @@ MEASURES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Entry:
+class Measurement:
     """One measure of one cell at one commit.
 
     Args:
         commit: whole hash; "+" at its end stands for uncommitted changes, which no history has.
-        commit_date: when it was committed, ISO 8601, by git; else `created`.
-        created: when its newest run was made, UTC, ISO 8601.
+        commit_date: the committer's date by git, ISO 8601; `created` where git does not know it.
+        created: when the newest of its runs was made, UTC, ISO 8601.
         machine: fingerprint of the hardware.
-        configuration: cpu, cores, torch, numpy, threads.
+        configuration: cpu, cores, gpus, torch, numpy, threads.
         problem, kernel, optimizer, device, dtype: the cell; optimizer is "" for a kernel's time.
         timed_beside: the kernels that took turns with it; "" for an optimizer.
         timed_by: "bench", or "pytest-benchmark", which times calls one by one.
-        data: the first letters of the problem's fingerprint: other data under the same name is
-            another series.
+        data: the first letters of the problem's fingerprint.
         budget: of a run, in words, as it decides what is a miss; "" for a kernel.
         measure: a name of `MEASURES`.
         unit: "s" or "passes".
-        samples: in ascending order, None last for each that missed; see `evenly`.
+        samples: ascending, with a None at the end for each run that missed; see `thin_out`.
         runs: how many samples there were before some were left out.
         misses: how many of them missed.
-        sources: digests of the records that it was made of: none is entered twice.
+        sources: digests of the records that it was made of. No record is entered twice.
     """
 
     commit: str
@@ -76,11 +75,11 @@ class Entry:
     schema_version: int = SCHEMA_VERSION
 
     @property
-    def series(self) -> tuple[str, ...]:
-        """What is followed over commits: entries that differ in it never share an axis.
+    def series_key(self) -> tuple[str, ...]:
+        """Which series it is a point of: two that differ in this never share an axis.
 
-        Threads are part of it, as another machine would be; versions of libraries are not, as an
-        upgrade may well be what made something slower.
+        Other data under the same name and other threads are other series. Other versions of
+        libraries are not, as an upgrade may be what made something slower.
         """
         names = (
             *("machine", "measure", "problem", "kernel", "optimizer", "device", "dtype"),
@@ -95,11 +94,11 @@ class HistoryStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "history"
 
-    def read(self) -> list[Entry]:
-        """All whole entries, machine by machine, oldest line first.
+    def read(self) -> list[Measurement]:
+        """All measurements, machine by machine, the oldest line first.
 
         Raises:
-            InputError: a line is not an entry, or was written by a newer version.
+            InputError: a line is something else, or a newer version wrote it.
         """
         return [
             _parse(line, f"{path}, line {number}", path.stem)
@@ -107,20 +106,20 @@ class HistoryStore:
             for number, line in read_lines(path)
         ]
 
-    def append(self, entries: Iterable[Entry]) -> list[Path]:
-        """Append entries, each to its machine's file; returns the files that were written.
+    def append(self, measurements: Iterable[Measurement]) -> list[Path]:
+        """Append each to its machine's file; return the files that were written.
 
         Raises:
-            InputError: a machine's fingerprint is none.
+            InputError: a machine's fingerprint can't be the name of a file.
         """
-        by_machine: dict[str, list[Entry]] = {}
-        for entry in entries:
-            if not re.fullmatch(r"[\w-]+", entry.machine):
+        by_machine: dict[str, list[Measurement]] = {}
+        for one in measurements:
+            if not re.fullmatch(r"[\w-]+", one.machine):
                 raise InputError(
-                    f"a machine is called {entry.machine!r}, which names no file: its "
+                    f"a machine is called {one.machine!r}, which names no file: its "
                     "fingerprint has letters and digits only"
                 )
-            by_machine.setdefault(entry.machine, []).append(entry)
+            by_machine.setdefault(one.machine, []).append(one)
         for machine, new in by_machine.items():
             append_lines(self._path(machine), map(dataclasses.asdict, new))
         return [self._path(machine) for machine in by_machine]
@@ -129,40 +128,40 @@ class HistoryStore:
         return self.folder / f"{machine}.jsonl"
 
 
-def _parse(line: bytes, where: str, machine: str) -> Entry:
+def _parse(line: bytes, where: str, machine: str) -> Measurement:
     fields = versioned_fields(
         line,
         where,
-        "a history's entry",
+        "a measurement",
         SCHEMA_VERSION,
         otherwise="remove the line",
         other_version="use another --results folder",
     )
     try:
         samples, sources = tuple(fields.pop("samples")), tuple(fields.pop("sources"))
-        entry = Entry(samples=samples, sources=sources, **fields)
+        found = Measurement(samples=samples, sources=sources, **fields)
     except (TypeError, KeyError):
-        entry = None
-    if entry is None or not _is_well_formed(entry):
-        raise InputError(f"{where} does not have an entry's fields: remove the line")
-    if entry.machine != machine:
+        found = None
+    if found is None or not _is_well_formed(found):
+        raise InputError(f"{where} does not have the fields of a measurement: remove the line")
+    if found.machine != machine:
         raise InputError(
-            f"{where} is of machine {entry.machine}: two machines never share a history, so move "
-            f"the line to {entry.machine}.jsonl"
+            f"{where} is of machine {found.machine}: two machines never share a history, so move "
+            f"the line to {found.machine}.jsonl"
         )
-    return entry
+    return found
 
 
-def _is_well_formed(entry: Entry) -> bool:
+def _is_well_formed(found: Measurement) -> bool:
     """Whether the fields have the types that every reader relies on."""
-    texts = [f.name for f in dataclasses.fields(Entry) if f.type == "str"]
+    texts = [f.name for f in dataclasses.fields(Measurement) if f.type == "str"]
     return (
-        all(isinstance(getattr(entry, name), str) for name in texts)
-        and MEASURES.get(entry.measure) == entry.unit
-        and isinstance(entry.configuration, Mapping)
-        and isinstance(entry.runs, int)
-        and isinstance(entry.misses, int)
-        and all(isinstance(source, str) for source in entry.sources)
-        and len(entry.samples) > 0
-        and all(s is None or (isinstance(s, int | float) and s > 0) for s in entry.samples)
+        all(isinstance(getattr(found, name), str) for name in texts)
+        and MEASURES.get(found.measure) == found.unit
+        and isinstance(found.configuration, Mapping)
+        and isinstance(found.runs, int)
+        and isinstance(found.misses, int)
+        and all(isinstance(source, str) for source in found.sources)
+        and len(found.samples) > 0
+        and all(s is None or (isinstance(s, int | float) and s > 0) for s in found.samples)
     )
