@@ -43,9 +43,12 @@ def test_the_reference_has_both(y: list[int]) -> None:
 
 @each_variant
 @pytest.mark.parametrize(
-    ("n", "c", "d"), [(2, 2, 1), (33, 2, 7), (257, 2, 5), (3, 3, 1), (33, 4, 3), (129, 3, 2)]
+    ("n", "c", "d", "w_scale"),
+    [
+        *((2, 2, 1, 1.0), (33, 2, 7, 0.0), (33, 2, 7, 1.0), (33, 2, 7, 30.0), (257, 2, 5, 1.0)),
+        *((3, 3, 1, 1.0), (33, 4, 3, 0.0), (33, 4, 3, 1.0), (33, 4, 3, 30.0), (129, 3, 2, 1.0)),
+    ],
 )
-@pytest.mark.parametrize("w_scale", [0.0, 1.0, 30.0])
 def test_hessian_is_exact_to_rounding(
     variant: Variant, n: int, c: int, d: int, w_scale: float
 ) -> None:

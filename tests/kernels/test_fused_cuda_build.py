@@ -33,7 +33,7 @@ READ_X = {
     "softmax_hvp_partials": 5,
     "curvatures": 1,
 }
-MODULE = "logreg_kernels.fused_cuda.kernel.build"
+MODULE = "logreg_kernels.fused_cuda.build"
 
 
 def run_module(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
