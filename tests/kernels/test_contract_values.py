@@ -22,6 +22,7 @@ from variants import (
     each_float64_variant,
     each_variant,
     random_case,
+    rows_of,
     to_8_bits,
     to_numpy,
     whole_case,
@@ -69,7 +70,7 @@ def test_error_is_rounding(variant: Variant, n: int, c: int, d: int) -> None:
     objective, w = bind_case(variant, case)
     if n == 1:
         value, grad = objective.value_and_grad(w, rows=[1])
-        case = Case(X=case.X[1:2], y=case.y[1:2], w=case.w)
+        case = rows_of(case, 1)
     else:
         value, grad = objective.value_and_grad(w)
     check_against_exact(variant, value, grad, case, l2=0.1)
@@ -107,8 +108,7 @@ def test_rows_are_the_mean_over_these_rows(variant: Variant, c: int, m: int) -> 
     rows[-1] = rows[0]  # with m rows out of 101 most of them repeat, and one at least
     objective, w = bind_case(variant, case)
     value, grad = objective.value_and_grad(w, rows=objective.as_rows(rows))
-    part = Case(X=case.X[rows], y=case.y[rows], w=case.w)
-    check_against_exact(variant, value, grad, part, l2=0.1)
+    check_against_exact(variant, value, grad, rows_of(case, *rows.tolist()), l2=0.1)
 
 
 # --- what holds of f and its gradient --------------------------------------------------------
@@ -156,7 +156,7 @@ def test_without_a_penalty_the_gradient_of_softmax_sums_to_zero(
     case = random_case(257, 5, variant.dtype, c=4)
     objective, w = bind_case(variant, case, l2=0.0)
     grad = to_numpy(objective.value_and_grad(w, rows=rows)[1]).astype(np.float64)
-    part = case if rows is None else Case(case.X[rows], case.y[rows], case.w)
+    part = case if rows is None else rows_of(case, *rows)
     _, rounding = one_rounding(part, 0.0)
     assert (np.abs(grad.sum(axis=0)) <= 4 * variant.eps * rounding.sum(axis=0)).all()
     assert np.abs(grad).max() > 0.01

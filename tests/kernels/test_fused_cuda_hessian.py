@@ -44,6 +44,7 @@ def test_products_of_any_shape_match_the_reference(
     assert_near(objective.hvp(case.w, v), reference.hvp(case.w, v), rtol=1e-12)  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 @each_fused_float64
 @settings(max_examples=8)
 @given(
@@ -62,6 +63,7 @@ def test_a_hessian_of_any_shape_matches_the_reference(
     np.testing.assert_array_equal(to_numpy(H), to_numpy(H).T)
 
 
+@pytest.mark.slow
 @each_fused
 @pytest.mark.parametrize("d", [54, 65])
 def test_the_number_of_partial_sums_changes_rounding_only(variant: Variant, d: int) -> None:
