@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import resource
 import tracemalloc
 from collections.abc import Callable
@@ -12,52 +11,19 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from csr_cases import scrambled, sparse_case, with_index_type
 from exact import assert_same_but_rounding, check_against_exact
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from variants import VARIANTS, Case, Variant, bits, each, to_numpy
+from variants import Case, Variant, bits, each_c, each_csr_variant, offers, to_numpy
 
 from logreg_kernels import KERNELS, Objective, bind
-from logreg_kernels.validation import check_matrix
-
-each_csr_variant = each([v for v in VARIANTS if KERNELS[v.kernel].takes_csr])
-each_dense_only_variant = each([v for v in VARIANTS if not KERNELS[v.kernel].takes_csr])
-each_c = pytest.mark.parametrize("c", [2, 4])
-
-
-def sparse_case(n: int, d: int, dtype: str, filled: float, seed: int, c: int = 2) -> Case:
-    """Dense, with most entries 0; each entry alone is there by chance."""
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, d)) * (rng.random((n, d)) < filled)
-    y = rng.permutation(np.arange(n) % c)
-    w = rng.standard_normal(d if c == 2 else (c, d))
-    return Case(X=X.astype(dtype), y=y, w=w.astype(dtype))
-
-
-def scrambled(X: Any, seed: int) -> sp.csr_array:
-    """The same matrix with columns in any order, entries in two parts, and stored zeros."""
-    rng = np.random.default_rng(seed)
-    A = sp.csr_array(X)
-    row = np.repeat(np.arange(X.shape[0]), np.diff(A.indptr))
-    parts = [(row, A.indices, A.data / 2), (row, A.indices, A.data / 2)]  # exact, each
-    parts.append((rng.integers(X.shape[0], size=5), rng.integers(X.shape[1], size=5), np.zeros(5)))
-    row, column, data = (np.concatenate(part) for part in zip(*parts, strict=True))
-    order = rng.permutation(len(row))
-    order = order[np.argsort(row[order], kind="stable")]
-    indptr = np.concatenate([[0], np.bincount(row, minlength=X.shape[0]).cumsum()])
-    return sp.csr_array((data[order].astype(X.dtype), column[order], indptr), shape=X.shape)
 
 
 def bind_both(variant: Variant, case: Case, l2: float = 0.1) -> tuple[Objective, Objective, Any]:
     """Sparse, dense, and w."""
     sparse = variant.bind(sp.csr_array(case.X), case.y, l2=l2)
     return sparse, variant.bind(case.X, case.y, l2=l2), sparse.as_coefficients(case.w)
-
-
-def test_the_kernels_that_take_csr() -> None:
-    takes = {name for name, kernel in KERNELS.items() if kernel.takes_csr}
-    assert {"numpy", "torch-autograd"} <= takes
-    assert "fused-cuda" not in takes
 
 
 # --- values ----------------------------------------------------------------------------------
@@ -147,7 +113,7 @@ def test_hessian_and_its_products_are_those_of_dense_x(variant: Variant, c: int)
     sparse, dense, w = bind_both(variant, case)
     v = sparse.as_coefficients(np.random.default_rng(1).standard_normal(case.w.shape))
     for method, arguments in (("hessian", (w,)), ("hvp", (w, v))):
-        if method not in sparse.offers:
+        if not offers(sparse, method):
             continue
         got, expected = (getattr(f, method)(*arguments) for f in (sparse, dense))
         assert type(got) is type(w)
@@ -193,89 +159,7 @@ def test_results_are_like_w(variant: Variant, c: int) -> None:
         assert bits(sparse.value_and_grad(w, rows=rows)) == bits((value, grad))
 
 
-# --- what is taken, and refused --------------------------------------------------------------
-
 A = sparse_case(12, 5, "float32", 0.4, seed=3)  # exact in both dtypes
-FORMS: dict[str, Callable[[], Any]] = {
-    **{
-        f"{name}_{kind}": lambda name=name, kind=kind: getattr(sp, f"{name}_{kind}")(A.X)
-        for name in ("csr", "csc", "coo", "bsr", "lil", "dok", "dia")
-        for kind in ("array", "matrix")
-    },
-    "float64": lambda: sp.csr_array(A.X.astype(np.float64)),
-    "unsorted, duplicates, stored zeros": lambda: scrambled(A.X, 0),
-    "int64 indices": lambda: with_index_type(sp.csr_array(A.X), np.int64),
-    "torch COO": lambda: torch.tensor(A.X).to_sparse(),
-    "torch CSR": lambda: torch_compressed("csr"),
-    "torch CSC": lambda: torch_compressed("csc"),
-    "torch COO with duplicates": lambda: torch.sparse_coo_tensor(
-        *torch_duplicates(), size=A.X.shape, check_invariants=True
-    ),
-}
-
-
-def with_index_type(X: sp.csr_array, index: type) -> sp.csr_array:
-    X = X.copy()
-    X.indices, X.indptr = X.indices.astype(index), X.indptr.astype(index)
-    return X
-
-
-@pytest.mark.filterwarnings("ignore:Sparse CS. tensor support is in beta")
-def torch_compressed(layout: str) -> torch.Tensor:
-    tensor = torch.tensor(A.X)
-    return tensor.to_sparse_csr() if layout == "csr" else tensor.to_sparse_csc()
-
-
-def torch_duplicates() -> tuple[torch.Tensor, torch.Tensor]:
-    twice = sp.coo_array(A.X)
-    at = torch.tensor(np.array([[*twice.row, *twice.row], [*twice.col, *twice.col]]))
-    return at, torch.tensor(np.tile(twice.data / 2, 2))
-
-
-@pytest.mark.filterwarnings("ignore:Sparse CS. tensor support is in beta")
-@each_csr_variant
-@pytest.mark.parametrize("form", FORMS)
-def test_sparse_x_in_any_form(variant: Variant, form: str) -> None:
-    got = variant.bind(FORMS[form](), A.y, l2=0.1).value_and_grad(A.w)
-    expected = variant.bind(sp.csr_array(A.X), A.y, l2=0.1).value_and_grad(A.w)
-    if "zeros" in form:
-        assert_same_but_rounding(variant, A, got, expected)
-    else:
-        assert bits(got) == bits(expected)
-
-
-@pytest.mark.parametrize("values", [np.int64, np.uint8, np.bool_, np.longdouble])
-def test_sparse_x_of_other_numbers(values: type) -> None:
-    X = np.rint(np.abs(A.X) * 3).astype(values)
-    matrix = check_matrix(sp.csr_array(X), "float64")
-    assert matrix.dtype == np.float64
-    np.testing.assert_array_equal(matrix.toarray(), X)
-
-
-def test_duplicates_are_summed_as_scipy_does() -> None:
-    X = sp.csr_array((np.full(3, 0.1), [1, 0, 1], [0, 3]), shape=(1, 2))
-    matrix = check_matrix(X, "float32")
-    assert matrix.indices.tolist() == [0, 1]
-    np.testing.assert_array_equal(matrix.toarray(), X.toarray().astype(np.float32))
-    np.testing.assert_array_equal(X.indices, [1, 0, 1])
-
-
-@pytest.mark.parametrize("kind", [sp.csr_array, sp.csr_matrix])
-def test_canonical_csr_is_not_copied(kind: Any) -> None:
-    given_X = kind(A.X)
-    matrix = check_matrix(given_X, "float32")
-    assert type(matrix) is sp.csr_array
-    for part in ("data", "indices", "indptr"):
-        assert np.shares_memory(getattr(matrix, part), getattr(given_X, part))
-
-
-def test_indices_are_int32_where_they_fit() -> None:
-    narrow = check_matrix(with_index_type(sp.csr_array(A.X), np.int64), "float32")
-    assert {narrow.indices.dtype, narrow.indptr.dtype} == {np.dtype(np.int32)}
-    wide = sp.csr_array(([1.0], ([1], [2**31])), shape=(2, 2**31 + 5))
-    wide = check_matrix(wide, "float64")
-    assert {wide.indices.dtype, wide.indptr.dtype} == {np.dtype(np.int64)}
-    assert wide.indices.tolist() == [2**31]
 
 
 @each_csr_variant
@@ -294,10 +178,9 @@ def test_wide_indices(variant: Variant, c: int) -> None:
 
 
 @each_csr_variant
-@pytest.mark.parametrize("form", ["csr_array", "csc_array", "unsorted, duplicates, stored zeros"])
-def test_x_is_left_as_it_was(variant: Variant, form: str) -> None:
-    X = FORMS[form]()
-    assert "unsorted" not in form or not X.has_canonical_format
+@pytest.mark.parametrize("make", [sp.csr_array, sp.csc_array, lambda X: scrambled(X, 0)])
+def test_x_is_left_as_it_was(variant: Variant, make: Callable[[Any], Any]) -> None:
+    X = make(A.X)
     parts = (X.data, X.indices, X.indptr)
     before = [part.copy() for part in parts]
     objective: Any = variant.bind(X, A.y, l2=0.1)
@@ -306,7 +189,7 @@ def test_x_is_left_as_it_was(variant: Variant, form: str) -> None:
     objective.value_and_grad(w, rows=[0, 1])
     objective.value_and_grad_batch(objective.as_coefficients([A.w, A.w]))
     for method, arguments in (("hessian", (w,)), ("hvp", (w, w))):
-        if method in objective.offers:
+        if offers(objective, method):
             getattr(objective, method)(*arguments)
     for mine, part, now in zip(before, parts, (X.data, X.indices, X.indptr), strict=True):
         assert part is now
@@ -322,82 +205,6 @@ def test_read_only_x(variant: Variant) -> None:
     for rows in (None, [1, 0, 1]):
         got = variant.bind(X, A.y).value_and_grad(A.w, rows=rows)
         assert (bits(got) == expected) == (rows is None)
-
-
-def with_entries(data: Any, indices: Any, indptr: Any) -> sp.csr_array:
-    """Twelve rows, the first of them as given."""
-    X = sp.csr_array((12, 5))
-    X.data, X.indices = np.array(data), np.array(indices, dtype=np.int32)
-    X.indptr = np.array([*indptr, *[indptr[-1]] * (13 - len(indptr))], dtype=np.int32)
-    return X
-
-
-BAD: dict[str, tuple[Callable[[], Any], type[Exception], tuple[str, ...]]] = {
-    "NaN": (
-        lambda: with_entries([1, np.nan], [0, 3], [0, 1, 1, 2]),
-        ValueError,
-        ("X[2, 3] is nan",),
-    ),
-    "inf": (
-        lambda: sp.csc_array(with_entries([1, np.inf], [0, 3], [0, 1, 2])),
-        ValueError,
-        ("finite", "X[1, 3] is inf", "drop"),
-    ),
-    "complex": (lambda: sp.csr_array(A.X + 0j), TypeError, ("real numbers", "complex", "encode")),
-    "1-D": (lambda: sp.coo_array(A.X[0]), ValueError, ("(n, d)", "got (5,)", "reshape")),
-    "no columns": (lambda: sp.csr_array((12, 0)), ValueError, ("one column", "(12, 0)")),
-    "no rows": (lambda: sp.coo_array((0, 5)), ValueError, ("at least one row", "(0, 5)")),
-    "a column too many": (
-        lambda: with_entries([1.0], [5], [0, 1]),
-        ValueError,
-        ("not a valid CSR matrix", "indices must be < 5"),
-    ),
-    "rows that go back": (
-        lambda: with_entries([1.0, 1.0], [0, 1], [0, 2, 1, 2]),
-        ValueError,
-        ("not a valid CSR matrix", "indptr"),
-    ),
-    "too few labels": (lambda: sp.csr_array((13, 5)), ValueError, ("one label per row", "(13,)")),
-}
-
-
-@each_csr_variant
-@pytest.mark.parametrize("what", BAD)
-def test_bad_sparse_input_is_refused_in_one_line(variant: Variant, what: str) -> None:
-    make, error, words = BAD[what]
-    with pytest.raises(error) as caught:
-        variant.bind(make(), A.y)
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    assert [word for word in words if word not in message] == [], message
-
-
-@pytest.mark.filterwarnings("ignore:Sparse BSR tensor support is in beta")
-def test_other_layouts_of_torch() -> None:
-    with pytest.raises(TypeError, match=r"X is sparse_bsr, 2-D.*pass X\.to_sparse_coo"):
-        check_matrix(torch.ones(4, 4).to_sparse_bsr((2, 2)), "float64")
-    with pytest.raises(TypeError, match=r"dense dimensions: pass X\.to_dense"):
-        check_matrix(torch.ones(4, 4).to_sparse(1), "float64")
-
-
-def test_beyond_the_range_of_float32() -> None:
-    X = sp.csr_array([[0.0, 0.0], [0.0, 1e39]])
-    assert check_matrix(X, "float64").nnz == 1
-    with pytest.raises(ValueError, match=re.escape("X[1, 1] = 1e+39 is beyond the range of float")):
-        check_matrix(X, "float32")
-
-
-@each_dense_only_variant
-def test_a_kernel_for_dense_x_only_says_so(variant: Variant) -> None:
-    takes = [k.name for k in KERNELS.values() if k.takes_csr and not k.unavailable(variant.device)]
-    X = sp.csr_array(([1.0, 2.0], ([0, 7], [3, 199])), shape=(10, 200))
-    with pytest.raises(
-        ValueError, match=f"^kernel '{variant.kernel}' takes dense X only"
-    ) as caught:
-        variant.bind(X, np.arange(10) % 2)
-    assert str(caught.value).endswith(
-        f"got CSR (10, 200), 0.1% filled: use {', '.join(takes)} (or pass X.toarray())"
-    )
 
 
 # --- memory ----------------------------------------------------------------------------------
@@ -417,7 +224,7 @@ def test_nothing_is_made_dense(variant: Variant, c: int) -> None:
     w = objective.as_coefficients(np.full(objective.coefficient_shape, 0.5))
     value, grad = objective.value_and_grad(w)
     objective.value_and_grad(w, rows=np.arange(0, n, 3))
-    if "hvp" in objective.offers:
+    if offers(objective, "hvp"):
         objective.hvp(w, w)
     if c == 2:
         objective.value_and_grad_batch(objective.as_coefficients(np.ones((2, d))))

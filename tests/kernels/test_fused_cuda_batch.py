@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
+from fused_cuda_cases import (
+    assert_close,
+    each_fused,
+    each_fused_float64,
+    new_memory_is_nan,
+    with_programs,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_fused_cuda import each_fused, each_fused_float64, fused
 from variants import Variant, bits, random_case, to_numpy
 
 from logreg_kernels import bind
 from logreg_kernels.fused_cuda.binary import FusedCudaBinary
-from logreg_kernels.fused_cuda.launch import batch_options, max_batch_features
+from logreg_kernels.fused_cuda.launch import max_batch_features
 
 
 def models(k: int, d: int, dtype: str, seed: int = 1, scale: float = 1.0) -> Any:
     return (scale * np.random.default_rng(seed).standard_normal((k, d))).astype(dtype)
-
-
-def assert_near(got: tuple[Any, Any], expected: tuple[Any, Any], rtol: float) -> None:
-    """Values to rtol; gradients to rtol of the largest entry."""
-    np.testing.assert_allclose(to_numpy(got[0]), expected[0], rtol=rtol)
-    scale = float(np.abs(expected[1]).max())
-    np.testing.assert_allclose(to_numpy(got[1]), expected[1], rtol=0, atol=rtol * scale)
 
 
 @each_fused_float64
@@ -45,20 +42,18 @@ def test_batches_of_any_shape_match_the_reference(
     case = random_case(n, d, variant.dtype, seed)
     W = models(k, d, variant.dtype, seed, scale=0.3)
     got = variant.bind(case.X, case.y, l2).value_and_grad_batch(W)
-    assert_near(got, bind("numpy", case.X, case.y, l2).value_and_grad_batch(W), rtol=1e-12)
+    assert_close(got, bind("numpy", case.X, case.y, l2).value_and_grad_batch(W), rtol=1e-12)
 
 
 @each_fused
-@pytest.mark.parametrize("max_programs", [1, 3, 1000])
 @pytest.mark.parametrize("k", [2, 16, 17])
-def test_the_number_of_partial_sums_changes_rounding_only(
-    variant: Variant, k: int, max_programs: int
-) -> None:
+def test_the_number_of_partial_sums_changes_rounding_only(variant: Variant, k: int) -> None:
     case = random_case(300, 54, variant.dtype)
-    objective = replace(fused(variant, case.X, case.y, l2=0.1), max_programs=max_programs)
     W = models(k, 54, variant.dtype, scale=0.3)
     expected = bind("numpy", case.X, case.y, 0.1).value_and_grad_batch(W)
-    assert_near(objective.value_and_grad_batch(W), expected, rtol=64 * variant.eps)
+    for max_programs in (1, 3, 1000):
+        objective = with_programs(variant, case, max_programs)
+        assert_close(objective.value_and_grad_batch(W), expected, rtol=64 * variant.eps)
 
 
 @each_fused
@@ -78,7 +73,7 @@ def test_x_is_read_once_for_sixteen_models(
 
     monkeypatch.setattr(device, "batch_partials", Watched())
     case = random_case(33, 7, variant.dtype)
-    objective = fused(variant, case.X, case.y)
+    objective = variant.bind(case.X, case.y)
     for k in (2, 16, 17, 33):
         objective.value_and_grad_batch(models(k, 7, variant.dtype))
     assert [blocks for _, blocks in grids] == [1, 1, 2, 3]
@@ -87,21 +82,18 @@ def test_x_is_read_once_for_sixteen_models(
 @each_fused
 def test_equal_calls_return_equal_bits_from_any_offset(variant: Variant) -> None:
     case = random_case(300, 31, variant.dtype)
-    objective = fused(variant, case.X, case.y, l2=0.1)
+    objective = variant.bind(case.X, case.y, l2=0.1)
     W = models(17, 31, variant.dtype)
     expected = bits(objective.value_and_grad_batch(W))
     view = objective.as_coefficients(np.append(0.0, W.ravel()))[1:].view(17, 31)
-    torch.use_deterministic_algorithms(True)  # then torch fills new memory with NaN
-    try:
+    with new_memory_is_nan():
         assert bits(objective.value_and_grad_batch(view)) == expected
-    finally:
-        torch.use_deterministic_algorithms(False)
 
 
 @each_fused
 def test_a_lost_model_does_not_touch_the_others(variant: Variant) -> None:
     case = random_case(70, 7, variant.dtype)
-    objective = fused(variant, case.X, case.y, l2=0.1)
+    objective = variant.bind(case.X, case.y, l2=0.1)
     W = models(5, 7, variant.dtype)
     expected_values, expected_grads = map(to_numpy, objective.value_and_grad_batch(W))
     W[2, 3] = np.nan
@@ -111,19 +103,3 @@ def test_a_lost_model_does_not_touch_the_others(variant: Variant) -> None:
     assert np.isnan(grads[2]).all()
     np.testing.assert_array_equal(values[others], expected_values[others])
     np.testing.assert_array_equal(grads[others], expected_grads[others])
-
-
-@pytest.mark.parametrize(
-    ("d", "dtype", "tile"),
-    [
-        (4, "float32", (64, 16, 16, 8)),
-        (54, "float64", (32, 16, 64, 8)),
-        (1024, "float32", (16, 16, 1024, 8)),
-        (256, "float64", (16, 16, 256, 8)),
-    ],
-)
-def test_tiles_by_hand(d: int, dtype: Any, tile: tuple[int, ...]) -> None:
-    assert d <= max_batch_features(dtype)
-    options = batch_options(d, dtype)
-    names = ("BLOCK_N", "BLOCK_M", "BLOCK_D", "num_warps")
-    assert tuple(options[name] for name in names) == tile

@@ -34,6 +34,7 @@ READ_X = {
     "curvatures": 1,
 }
 MODULE = "logreg_kernels.fused_cuda.build"
+pytestmark = pytest.mark.slow
 
 
 def run_module(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -97,26 +97,25 @@ def test_a_length_of_rows_compiles_once(variant: Variant) -> None:
 
 
 @each_here
-@pytest.mark.parametrize("row", [92, 2**31, 2**32, 2**40, -93, -(2**32)])
-def test_a_row_that_is_not_there_is_not_another(variant: Variant, row: int) -> None:
+def test_a_row_that_is_not_there_is_not_another(variant: Variant) -> None:
     objective, w = bind_case(variant, random_case(92, 13, variant.dtype))
-    value, grad = objective.value_and_grad(w, [0, row])
-    assert np.isnan(float(value))
-    assert np.isnan(to_numpy(grad)).all()
+    for row in (92, 2**31, 2**32, 2**40, -93, -(2**32)):
+        value, grad = objective.value_and_grad(w, [0, row])
+        assert np.isnan(float(value))
+        assert np.isnan(to_numpy(grad)).all()
 
 
 @each_here
-@pytest.mark.parametrize(("label", "logit", "value", "grad"), BY_HAND)
-def test_two_classes_keep_their_tails(
-    variant: Variant, label: int, logit: float, value: float, grad: float
-) -> None:
+def test_two_classes_keep_their_tails(variant: Variant) -> None:
     # Which torch's loss does not. Where the label is wrong the slope is off by up to u |z|.
-    got_value, got_grad = variant.bind([[1.0], [1.0]], [0, 1]).value_and_grad([logit], rows=[label])
-    right = (logit > 0) == (label == 1)
-    slope = 4 * variant.eps if right else variant.eps * max(4.0, abs(logit))
+    objective = variant.bind([[1.0], [1.0]], [0, 1])
     tiny = float(np.finfo(variant.dtype).tiny)
-    assert float(got_value) == pytest.approx(value, rel=4 * variant.eps, abs=tiny)
-    assert float(got_grad[0]) == pytest.approx(grad, rel=slope, abs=tiny)
+    for label, logit, value, grad in BY_HAND:
+        got_value, got_grad = objective.value_and_grad([logit], rows=[label])
+        right = (logit > 0) == (label == 1)
+        slope = 4 * variant.eps if right else variant.eps * max(4.0, abs(logit))
+        assert float(got_value) == pytest.approx(value, rel=4 * variant.eps, abs=tiny)
+        assert float(got_grad[0]) == pytest.approx(grad, rel=slope, abs=tiny)
 
 
 @each_here

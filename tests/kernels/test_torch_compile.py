@@ -66,6 +66,7 @@ def test_no_call_after_bind_compiles(variant: Variant, n: int, d: int, c: int) -
 
 # One shape for each side of a size from which on inductor's code is another: 4096 columns, 4096
 # coefficients, 32 rows and classes. Binds of other shapes must not be what makes them pass.
+@pytest.mark.slow
 @each_here
 @pytest.mark.parametrize(
     ("n", "d", "c"), [(33, 7, 2), (33, 4100, 2), (33, 7, 3), (33, 2000, 3), (4, 1, 4)]
@@ -82,6 +83,7 @@ def test_no_call_compiles_whatever_was_compiled_or_dropped_before(
             objective.value_and_grad(w, np.arange(m) % n)
 
 
+@pytest.mark.slow
 @each_here
 def test_bind_compiles_for_settings_that_changed_since_the_last(variant: Variant) -> None:
     case = random_case(33, 7, variant.dtype)
@@ -96,6 +98,7 @@ def test_bind_compiles_for_settings_that_changed_since_the_last(variant: Variant
         torch.use_deterministic_algorithms(False)
 
 
+@pytest.mark.slow
 @each_here
 def test_a_call_after_a_change_of_threads_compiles_past_torchs_own_limit(variant: Variant) -> None:
     # A process with many problems has more variants in place than torch's default allows.

@@ -101,6 +101,9 @@ def each(variants: Sequence[Variant]) -> pytest.MarkDecorator:
 each_variant = each(VARIANTS)
 each_variant_on_cpu = each([v for v in VARIANTS if v.device == "cpu"])
 each_float64_variant = each([v for v in VARIANTS if v.dtype == "float64"])
+each_csr_variant = each([v for v in VARIANTS if KERNELS[v.kernel].takes_csr])
+each_c = pytest.mark.parametrize("c", [2, 4])
+"""Two classes, with w (d,), and more, with W (c, d): every kernel has code of its own for each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +137,22 @@ def random_case(
     return Case(X=read_only(X), y=read_only(y), w=read_only(w))
 
 
+@lru_cache(maxsize=16)
+def rows_of(case: Case, *rows: int) -> Case:
+    """These rows alone; kept for the next kernel, as their exact results are."""
+    picked = list(rows)
+    return Case(X=case.X[picked], y=case.y[picked], w=case.w)
+
+
+def whole_case(variant: Variant, c: int = 4) -> Case:
+    """Entries of few bits, so that adding to w rounds nothing."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(-8, 9, size=(65, 5)) / 8
+    y = np.append(rng.permutation(c), rng.integers(c, size=65 - c))
+    w = rng.integers(-16, 17, size=5 if c == 2 else (c, 5)) / 4
+    return Case(X.astype(variant.dtype), y, w.astype(variant.dtype))
+
+
 def to_8_bits(X: NDArray[np.float64]) -> NDArray[np.float64]:
     """The nearest numbers that bfloat16 has, too (none here is near the ends of its range)."""
     fraction, exponent = np.frexp(X)
@@ -144,6 +163,11 @@ def bind_case(variant: Variant, case: Case, l2: float = 0.1) -> tuple[Objective,
     """The objective, and the case's w where the kernel wants it."""
     objective = variant.bind(case.X, case.y, l2=l2)
     return objective, objective.as_coefficients(case.w)
+
+
+def offers(objective: Any, method: str) -> bool:
+    """Whether it has this optional method: hvp or hessian."""
+    return method in objective.offers
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
@@ -167,3 +191,10 @@ def overwrite(array: Any, value: float) -> None:
 def to_numpy(array: Any) -> NDArray[Any]:
     """A kernel's result on the host; a copy."""
     return np.array(array.cpu().numpy() if isinstance(array, torch.Tensor) else array)
+
+
+def assert_one_line_with(error: BaseException, words: tuple[str, ...]) -> None:
+    """A refusal is one line that holds all of these."""
+    message = str(error)
+    assert len(message.splitlines()) == 1
+    assert [word for word in words if word not in message] == [], message
