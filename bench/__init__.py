@@ -68,7 +68,7 @@ def run(
     """
     from bench.cells.definitions import Suite
     from bench.cells.run import run_suite
-    from bench.measure.recorder import Budget
+    from bench.measure.budget import Budget
 
     for name, several in (
         ("problems", problems),

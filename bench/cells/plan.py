@@ -18,9 +18,9 @@ from scipy.sparse import issparse
 from bench import specs
 from bench.cells.definitions import Suite
 from bench.errors import InputError
+from bench.measure.budget import Budget
 from bench.measure.clock import clock_for
 from bench.measure.environment import configuration, version
-from bench.measure.recorder import Budget
 from bench.measure.refit import run_refits
 from bench.optima.hessian_size import too_large_to_form
 from bench.optimizers import OPTIMIZERS, Optimizer, RefitSolver, is_refit, make_optimizer
