@@ -13,7 +13,7 @@ from bench.measure.budget import Budget
 
 # The report reads these definitions: it must start fast, without torch.
 if TYPE_CHECKING:
-    from bench.optimizers import Optimizer, RefitSolver
+    from bench.optimizers import SupportsFit, SupportsRun
     from bench.problems import Problem
 
 
@@ -36,7 +36,7 @@ class Suite:
 
     name: str
     problems: tuple[str | Problem, ...]
-    optimizers: tuple[str | Optimizer | RefitSolver, ...]
+    optimizers: tuple[str | SupportsRun | SupportsFit, ...]
     budget: Budget
     kernels: tuple[str, ...] = ("numpy", "torch-autograd", "fused-cpu", "fused-cuda")
     devices: tuple[str, ...] = ()

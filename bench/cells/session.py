@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.cells.plan import KernelCell, RunCell
+from bench.cells.cell import KernelCell, RunCell
 from bench.measure.cell import Bound, bind_and_verify, one_line, run_optimizer, warm_up
 from bench.measure.environment import environment
 from bench.measure.kernel_time import time_kernels
@@ -19,7 +19,7 @@ from bench.measure.verify import KernelMismatch
 from bench.optima.cache import load_or_solve
 from bench.optima.optimum import Optimum
 from bench.optima.reference import evaluation_error
-from bench.optimizers import is_refit
+from bench.optimizers import RefitSolver
 from bench.problems import Problem
 from bench.records import Record, Score
 from bench.score.gaps import RefutedOptimum
@@ -49,31 +49,31 @@ class Session:
         Raises:
             ValueError, KernelMismatch: see `bind_and_verify`.
         """
-        place = (problem.fingerprint, kernel, device, dtype)
-        if place not in self._bound:
-            self._bound[place] = bind_and_verify(problem, kernel, device, dtype)
-        return self._bound[place]
+        bound_to = (problem.fingerprint, kernel, device, dtype)
+        if bound_to not in self._bound:
+            self._bound[bound_to] = bind_and_verify(problem, kernel, device, dtype)
+        return self._bound[bound_to]
 
     def run(self, cell: RunCell) -> Record:
         """Run one cell; whatever goes wrong in it is its record."""
         if cell.unavailable is not None:
             return self._record(cell, "unavailable", cell.unavailable)
-        if is_refit(cell.optimizer):
+        if isinstance(cell.optimizer, RefitSolver):
             trace = run_refits(cell.problem, cell.optimizer, cell.dtype, cell.seed, cell.budget)
             return self.scored(cell, None, trace)
         try:
             bound = self.bound(cell.problem, cell.kernel, cell.device, cell.dtype)
         except (KernelMismatch, ValueError, RuntimeError, MemoryError) as error:
             return self._record(cell, "failed", one_line(error))
-        needs = getattr(cell.optimizer, "needs", ())
+        needs = cell.optimizer.needs
         lacking = [name for name in needs if not hasattr(bound.objective, name)]
         if lacking:
             reason = f"kernel {cell.kernel} has no {lacking[0]}, which {cell.optimizer_name} needs"
             return self._record(cell, "unavailable", reason)
-        place = (cell.problem.fingerprint, cell.kernel, cell.device, cell.dtype)
-        if (*place, cell.optimizer_name) not in self._warm:
+        bound_to = (cell.problem.fingerprint, cell.kernel, cell.device, cell.dtype)
+        if (*bound_to, cell.optimizer_name) not in self._warm:
             warm_up(bound.objective, cell.optimizer)
-            self._warm.add((*place, cell.optimizer_name))
+            self._warm.add((*bound_to, cell.optimizer_name))
         rng = np.random.default_rng(cell.seed)
         trace = run_optimizer(bound.objective, cell.optimizer, rng, cell.budget)
         return self.scored(cell, bound, trace)
@@ -153,7 +153,7 @@ class Session:
         message: str,
         result: Score | None = None,
     ) -> Record:
-        sampling = "refits" if is_refit(cell.optimizer) else "snapshots"
+        sampling = "refits" if isinstance(cell.optimizer, RefitSolver) else "snapshots"
         budget = {"budget_passes": cell.budget.passes, "budget_s": cell.budget.seconds}
         return Record(
             kind="convergence",

@@ -88,7 +88,7 @@ def _run(
     problem: Problem, optimum: Optimum, objective: Objective, optimizer_spec: str
 ) -> dict[str, Any]:
     optimizer = make_reporting_optimizer(optimizer_spec)
-    size = getattr(optimizer, "batch_size", None)
+    size = optimizer.batch_size
     passes = PASSES if size is None or size >= problem.n_samples else MINI_BATCH_PASSES
     budget = Budget(passes=passes, seconds=math.inf)
     with counting_iterations(objective) as (watched, iterations):

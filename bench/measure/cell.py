@@ -13,7 +13,7 @@ from bench.measure.clock import Clock, clock_for
 from bench.measure.quiet import no_garbage_collection
 from bench.measure.recorder import BudgetSpent, CountingObjective, Recorder, Trace
 from bench.measure.verify import verify
-from bench.optimizers import Optimizer, Shuffler, Stop
+from bench.optimizers import Shuffler, Stop, SupportsRun
 from bench.problems import Problem
 from bench.records.score import SetupTimes
 from logreg_kernels import Objective, bind
@@ -50,14 +50,14 @@ def bind_and_verify(problem: Problem, kernel: str, device: str, dtype: str) -> B
     return Bound(objective, setup)
 
 
-def warm_up(objective: Objective, optimizer: Optimizer) -> None:
+def warm_up(objective: Objective, optimizer: SupportsRun) -> None:
     """A few passes off the record: first calls load code and fill caches and allocators."""
     run_optimizer(objective, optimizer, np.random.default_rng(0), _WARM_UP)
 
 
 def run_optimizer(
     objective: Objective,
-    optimizer: Optimizer,
+    optimizer: SupportsRun,
     rng: Shuffler,
     budget: Budget,
     w0: Any = None,

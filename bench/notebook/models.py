@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import binary_cross_entropy
 
-from bench.optimizers import OnStep, Shuffler, Stop
+from bench.optimizers import OnStep, Optimizer, Shuffler, Stop
 from bench.problems import Problem
 from logreg_kernels import Objective
 from logreg_kernels.contract import BindTimes, DType
@@ -207,7 +207,7 @@ def module_start(n_features: int) -> Start:
 
 
 @dataclass(frozen=True)
-class HandWrittenSGD:
+class HandWrittenSGD(Optimizer):
     """w <- w - lr g(w), written out as a loop."""
 
     lr: float = 0.1
@@ -227,7 +227,7 @@ class HandWrittenSGD:
 
 
 @dataclass(frozen=True)
-class LBFGSCalls:
+class LBFGSCalls(Optimizer):
     """A number of calls of torch.optim.LBFGS.step with torch's defaults, converged or not.
 
     A step of the trace is one such call, of up to 20 iterations; `optimizers.LBFGS` makes the

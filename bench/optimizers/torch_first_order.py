@@ -10,20 +10,20 @@ None of them decays weights unless it is asked to: the penalty belongs to the pr
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from bench.optimizers.protocol import OnStep, Shuffler, Stop
+from bench.optimizers.contract import OnStep, Optimizer, Shuffler, Stop
 from bench.optimizers.torch_oracle import Parameters, check, parameter, torch_oracle
-from logreg_kernels import Objective
+from logreg_kernels.contract import Objective
 
 
 @dataclass(frozen=True)
-class TorchFirstOrder(ABC):
+class TorchFirstOrder(Optimizer):
     """One optimizer step per gradient: of all rows, or of shuffled mini-batches.
 
     A subclass states its hyper-parameters, and makes the torch optimizer.

@@ -18,7 +18,7 @@ import pytest
 import bench
 import bench.cells.session
 from bench.cells.definitions import SUITES, Suite
-from bench.cells.plan import _imported, expand
+from bench.cells.plan import expand
 from bench.cells.run import run_suite
 from bench.measure.recorder import Budget
 from bench.optimizers import Fit, Stop
@@ -209,8 +209,8 @@ def test_an_unavailable_kernel_on_one_device_is_left_out_where_it_runs_on_anothe
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from bench.suites.run import run_suite
-from tests.test_run import SMALL
+from bench.cells.run import run_suite
+from tests.cells.test_run import SMALL
 
 def on_progress(progress):
     if progress.done == int(sys.argv[2]):
@@ -465,16 +465,6 @@ def test_a_problem_that_no_kernel_takes_is_a_result(value: float) -> None:
     suite = replace(SMALL, problems=(problem,), dtypes=("float32",), optimizers=("lbfgs",), seeds=1)
     statuses = {record.status for record in run_suite(suite).records}
     assert statuses == ({"failed"} if value else {"ok", "converged"})
-
-
-def test_an_edit_of_what_an_optimizer_or_kernel_imports_is_an_edit_of_it() -> None:
-    def files(name: str, folder: str) -> set[str]:
-        return {path.name for path in _imported(Path(folder) / name)}
-
-    assert files("torch_adam.py", "bench/optimizers") >= {"torch_first_order.py", "protocol.py"}
-    assert "peer_library.py" in files("glum_refit.py", "bench/optimizers")
-    assert "scipy_minimize.py" not in files("torch_adam.py", "bench/optimizers")
-    assert files("torch_autograd.py", "logreg_kernels") >= {"torch_data.py", "contract.py"}
 
 
 def test_the_environment_is_the_same_whatever_was_imported_before() -> None:
