@@ -68,7 +68,7 @@ FORMS = {
     "relative": "from .near import value",
     "relative module": "from . import near",
     "in a condition": "if True:\n    from . import near",
-    "not for type checkers": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import own.no\n"
+    "not for type checkers": "import typing\nif typing.TYPE_CHECKING:\n    import own.no\n"
     "else:\n    import own.near",
     "by name": "import importlib\nimportlib.import_module('own.near')",
     "by a name with a constant beginning": "from importlib import import_module\nx = 'ar'\n"

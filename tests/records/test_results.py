@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from record_cases import RUN, SAMPLES, TIMING, UNAVAILABLE
 
-from bench.records import TARGETS, RecordStore
+from bench.records import COLUMNS, TARGETS, RecordStore
 from bench.records.results import Results
 
 CELL = ["problem", "kernel", "optimizer", "device", "dtype", "seed", "repetition"]
@@ -28,6 +28,14 @@ EMPTY = Results(())
 
 def numeric(frame: pd.DataFrame, names: list[str]) -> bool:
     return all(pd.api.types.is_numeric_dtype(frame[name]) for name in names)
+
+
+def test_every_column_says_what_it_means() -> None:
+    assert len(COLUMNS) == 51
+    assert all(COLUMNS.values())
+    assert "nats" in COLUMNS["gap"]
+    assert COLUMNS["time_to_1e-3_s"].startswith("seconds until the relative gap was first 1e-3")
+    assert list(EMPTY.scores().columns) == [*CELL, "sampling", "status", "message", *COLUMNS]
 
 
 def test_targets_are_the_contracts() -> None:
