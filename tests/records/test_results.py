@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,3 +122,9 @@ def test_problems_are_a_row_a_problem() -> None:
     assert frame["exists"][0] is True
     assert frame["l2"].tolist() == [0.0, 0.5]
     assert list(EMPTY.problems().columns) == list(frame.columns)
+
+
+def test_the_page_of_columns_is_up_to_date() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    page = runpy.run_path(str(docs / "make_columns.py"))["page"]
+    assert (docs / "columns.md").read_text(encoding="utf-8") == page()
