@@ -19,7 +19,7 @@ from bench.errors import InputError
 # Nothing here imports torch or pandas before it is used: `bench --help` answers at once.
 if TYPE_CHECKING:
     from bench.optima.optimum import Optimum
-    from bench.optimizers import Optimizer
+    from bench.optimizers import SupportsFit, SupportsRun
     from bench.problems import Problem
     from bench.records.results import Results
 
@@ -37,7 +37,7 @@ def __getattr__(name: str) -> Any:
 
 def run(
     problems: Sequence[str | Problem],
-    optimizers: Sequence[str | Optimizer],
+    optimizers: Sequence[str | SupportsRun | SupportsFit],
     kernels: Sequence[str] = ("torch-autograd",),
     devices: Sequence[str] = ("cpu",),
     seeds: int = 3,
@@ -52,7 +52,8 @@ def run(
 
     Args:
         problems: specs ("iris", "synthetic:n=1000,d=20") or `Problem` objects.
-        optimizers: specs ("adam:lr=0.1") or objects with a `run` method.
+        optimizers: specs ("adam:lr=0.1") or objects with a `run` method, or with
+            `fit`, `unavailable` and `library`: see `bench.optimizers.contract`.
         kernels: names in `logreg_kernels.KERNELS`.
         devices: "cpu", "cuda", "cuda:1", ...
         seeds: seeds 0 ... seeds - 1 of the mini-batch order, or of a solver's own.
@@ -68,7 +69,7 @@ def run(
     """
     from bench.cells.definitions import Suite
     from bench.cells.run import run_suite
-    from bench.measure.recorder import Budget
+    from bench.measure.budget import Budget
 
     for name, several in (
         ("problems", problems),

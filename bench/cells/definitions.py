@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench import specs
 from bench.errors import InputError
-from bench.measure.recorder import Budget
-from bench.optimizers import Optimizer, RefitSolver
-from bench.problems import Problem
+from bench.measure.budget import Budget
+
+# The report reads these definitions: it must start fast, without torch.
+if TYPE_CHECKING:
+    from bench.optimizers import SupportsFit, SupportsRun
+    from bench.problems import Problem
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Suite:
 
     name: str
     problems: tuple[str | Problem, ...]
-    optimizers: tuple[str | Optimizer | RefitSolver, ...]
+    optimizers: tuple[str | SupportsRun | SupportsFit, ...]
     budget: Budget
     kernels: tuple[str, ...] = ("numpy", "torch-autograd", "fused-cpu", "fused-cuda")
     devices: tuple[str, ...] = ()

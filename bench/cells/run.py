@@ -8,8 +8,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from bench.cells.cell import KernelCell, RunCell
 from bench.cells.definitions import Suite
-from bench.cells.plan import KernelCell, RunCell, expand
+from bench.cells.plan import expand
 from bench.cells.session import Session
 from bench.command.progress import OnProgress, Progress
 from bench.errors import InputError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,25 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from bench.cells.plan import KernelCell, RunCell
+from bench.cells.cell import KernelCell, RunCell
 from bench.measure.cell import Bound, bind_and_verify, one_line, run_optimizer, warm_up
 from bench.measure.environment import environment
 from bench.measure.kernel_time import time_kernels
-from bench.measure.recorder import Budget, Trace
+from bench.measure.recorder import Trace
 from bench.measure.refit import run_refits
 from bench.measure.verify import KernelMismatch
 from bench.optima.cache import load_or_solve
 from bench.optima.optimum import Optimum
-from bench.optima.reference import evaluation_error, reference_objective
-from bench.optimizers import is_refit
+from bench.optima.reference import evaluation_error
+from bench.optimizers import RefitSolver
 from bench.problems import Problem
-from bench.records import TARGETS, Record
-from bench.score.quality import quality
-from bench.score.targets import RefutedOptimum, Score, score
-from bench.statistics.runtimes import area_under_log_gap
-
-# Before a tenth of a millisecond not even the smallest problem has been read a few times.
-_AREA_FROM_S = 1e-4
+from bench.records import Record, Score
+from bench.score.gaps import RefutedOptimum
+from bench.score.score import score
 
 
 class Session:
@@ -54,76 +49,53 @@ class Session:
         Raises:
             ValueError, KernelMismatch: see `bind_and_verify`.
         """
-        place = (problem.fingerprint, kernel, device, dtype)
-        if place not in self._bound:
-            self._bound[place] = bind_and_verify(problem, kernel, device, dtype)
-        return self._bound[place]
+        bound_to = (problem.fingerprint, kernel, device, dtype)
+        if bound_to not in self._bound:
+            self._bound[bound_to] = bind_and_verify(problem, kernel, device, dtype)
+        return self._bound[bound_to]
 
     def run(self, cell: RunCell) -> Record:
         """Run one cell; whatever goes wrong in it is its record."""
         if cell.unavailable is not None:
             return self._record(cell, "unavailable", cell.unavailable)
-        if is_refit(cell.optimizer):
+        if isinstance(cell.optimizer, RefitSolver):
             trace = run_refits(cell.problem, cell.optimizer, cell.dtype, cell.seed, cell.budget)
             return self.scored(cell, None, trace)
         try:
             bound = self.bound(cell.problem, cell.kernel, cell.device, cell.dtype)
         except (KernelMismatch, ValueError, RuntimeError, MemoryError) as error:
             return self._record(cell, "failed", one_line(error))
-        needs = getattr(cell.optimizer, "needs", ())
+        needs = cell.optimizer.needs
         lacking = [name for name in needs if name not in bound.objective.offers]
         if lacking:
             reason = f"kernel {cell.kernel} has no {lacking[0]}, which {cell.optimizer_name} needs"
             return self._record(cell, "unavailable", reason)
-        place = (cell.problem.fingerprint, cell.kernel, cell.device, cell.dtype)
-        if (*place, cell.optimizer_name) not in self._warm:
+        bound_to = (cell.problem.fingerprint, cell.kernel, cell.device, cell.dtype)
+        if (*bound_to, cell.optimizer_name) not in self._warm:
             warm_up(bound.objective, cell.optimizer)
-            self._warm.add((*place, cell.optimizer_name))
+            self._warm.add((*bound_to, cell.optimizer_name))
         rng = np.random.default_rng(cell.seed)
         trace = run_optimizer(bound.objective, cell.optimizer, rng, cell.budget)
         return self.scored(cell, bound, trace)
 
     def scored(self, cell: RunCell, bound: Bound | None, trace: Trace) -> Record:
-        """The record of a run: everything here is computed off the clock, in float64.
+        """The record of a run.
 
         Args:
             bound: None for a solver that brings a loss of its own.
         """
-        problem, optimum = cell.problem, self.optimum(cell.problem)
-        with np.errstate(over="ignore", invalid="ignore"):
-            values = reference_objective(problem).value_batch(trace.w)
         try:
-            result = score(trace, values, optimum, problem.n_samples, self._value_error(problem))
+            result = score(
+                cell.problem,
+                trace,
+                self.optimum(cell.problem),
+                cell.budget,
+                setup=bound.setup if bound else None,
+                value_error=self._value_error(cell.problem),
+            )
         except RefutedOptimum as error:
             return self._record(cell, "failed", str(error))
-        passes = trace.rows_read / problem.n_samples
-        numbers: dict[str, Any] = {
-            "gap": result.gap,
-            "relative_gap": result.relative_gap,
-            "resolution": result.resolution,
-            "f": float(values[-1]),
-            "run_s": trace.run_s,
-            "spent_s": trace.spent_s,
-            **_bind_columns(bound),
-            "steps": int(trace.step[-1]),
-            "oracle_calls": float(trace.oracle_calls[-1]),
-            "passes": float(passes[-1]),
-            **_target_columns(result),
-            "area_log_gap": _area(trace, result, cell.budget),
-            **quality(problem, trace.w[-1], optimum),
-        }
-        samples = {
-            "step": trace.step.tolist(),
-            "elapsed_s": trace.elapsed_s.tolist(),
-            "oracle_calls": trace.oracle_calls.tolist(),
-            "passes": passes.tolist(),
-            "f": values.tolist(),
-            "gap": result.gaps.tolist(),
-        }
-        message = result.message
-        if not message and not optimum.exists:
-            message = optimum.reason
-        return self._record(cell, result.status, message, numbers, samples)
+        return self._record(cell, result.status, result.message, result)
 
     def time_kernels(self, cell: KernelCell) -> list[Record]:
         """Time all kernels of the cell side by side; one that does not match is not timed."""
@@ -150,7 +122,7 @@ class Session:
             numbers: dict[str, Any] = {}
             if kernel not in errors:
                 bound = self.bound(cell.problem, kernel, cell.device, cell.dtype)
-                numbers = _bind_columns(bound) | {"timed_beside": ", ".join(cell.kernels)}
+                numbers = vars(bound.setup) | {"timed_beside": ", ".join(cell.kernels)}
             record = Record(
                 kind="kernel",
                 key=cell.key(kernel),
@@ -179,10 +151,10 @@ class Session:
         cell: RunCell,
         status: str,
         message: str,
-        numbers: dict[str, Any] | None = None,
-        samples: dict[str, Any] | None = None,
+        result: Score | None = None,
     ) -> Record:
-        sampling = "refits" if is_refit(cell.optimizer) else "snapshots"
+        sampling = "refits" if isinstance(cell.optimizer, RefitSolver) else "snapshots"
+        budget = {"budget_passes": cell.budget.passes, "budget_s": cell.budget.seconds}
         return Record(
             kind="convergence",
             key=cell.key,
@@ -193,15 +165,11 @@ class Session:
             dtype=cell.dtype,
             seed=cell.seed,
             repetition=cell.repetition,
-            sampling=sampling if samples else "",
+            sampling=sampling if result else "",
             status=status,
             message=message,
-            score={
-                "budget_passes": cell.budget.passes,
-                "budget_s": cell.budget.seconds,
-                **(numbers or {}),
-            },
-            samples=samples or {},
+            score=result.columns() if result else budget,
+            samples=result.curve.samples() if result else {},
             problem_facts=self._facts(cell.problem),
             environment=environment(),
             suite=self._suite,
@@ -228,33 +196,6 @@ class Session:
             "exists": optimum.exists,
             "reason": optimum.reason,
         }
-
-
-def _bind_columns(bound: Bound | None) -> dict[str, Any]:
-    names = ("setup_s", "transfer_s", "compile_s")
-    return {name: None if bound is None else getattr(bound, name) for name in names}
-
-
-def _area(trace: Trace, result: Score, budget: Budget) -> float | None:
-    """Area under the curve of log10 r against log time, from 0.1 ms to the budget's seconds."""
-    if result.resolution is None or not _AREA_FROM_S < budget.seconds < math.inf:
-        return None
-    return area_under_log_gap(
-        np.maximum.accumulate(trace.elapsed_s),  # refits are timed one by one
-        result.relative_gaps,
-        low=_AREA_FROM_S,
-        high=budget.seconds,
-        floor=max(result.resolution, TARGETS["1e-10"]),
-    )
-
-
-def _target_columns(result: Score) -> dict[str, float | None]:
-    columns: dict[str, float | None] = {}
-    for name, hit in result.hits.items():
-        columns[f"time_to_{name}_s"] = hit.elapsed_s if hit else None
-        columns[f"passes_to_{name}"] = hit.passes if hit else None
-        columns[f"calls_to_{name}"] = hit.oracle_calls if hit else None
-    return columns
 
 
 def _now() -> str:

@@ -14,15 +14,15 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from bench.cells.definitions import SUITES
 from bench.counters.counters_file import END, cell_name
+from bench.measure.budget import Budget
 from bench.measure.cell import Bound, bind_and_verify, one_line, run_optimizer
-from bench.measure.recorder import Budget
 from bench.measure.verify import KernelMismatch
 from bench.optima.optimum import Optimum, solve
-from bench.optima.reference import evaluation_error, reference_objective
 from bench.optimizers import make_reporting_optimizer
 from bench.problems import Problem, load_problem
-from bench.records import TARGETS
-from bench.score.targets import RefutedOptimum, Score, score
+from bench.records import Score
+from bench.score.gaps import RefutedOptimum
+from bench.score.score import score
 from logreg_kernels import Objective
 
 SUITE = "quick"
@@ -88,22 +88,18 @@ def _run(
     problem: Problem, optimum: Optimum, objective: Objective, optimizer_spec: str
 ) -> dict[str, Any]:
     optimizer = make_reporting_optimizer(optimizer_spec)
-    size = getattr(optimizer, "batch_size", None)
+    size = optimizer.batch_size
     passes = PASSES if size is None or size >= problem.n_samples else MINI_BATCH_PASSES
     budget = Budget(passes=passes, seconds=math.inf)
     with counting_iterations(objective) as (watched, iterations):
         rng = np.random.default_rng(SEED)
         trace = run_optimizer(cast(Objective, watched), optimizer, rng, budget)
-    with np.errstate(over="ignore", invalid="ignore"):
-        values = reference_objective(problem).value_batch(trace.w)
     try:
-        scored = score(
-            trace, values, optimum, problem.n_samples, evaluation_error(problem, optimum.w)
-        )
+        scored = score(problem, trace, optimum)
     except RefutedOptimum as error:
         return {"status": "failed", "message": str(error)}
-    calls, rows = int(trace.oracle_calls[-1]), float(trace.rows_read[-1])
-    counted: dict[str, Any] = {"status": scored.status, "steps": int(trace.step[-1])}
+    calls = int(scored.oracle_calls)
+    counted: dict[str, Any] = {"status": scored.status, "steps": scored.steps}
     if scored.status == "failed":
         counted["message"] = scored.message
     at_end = iterations.trials(calls, finished=trace.stop == "converged")
@@ -112,7 +108,7 @@ def _run(
         "oracle_calls": {**_at_targets(scored, lambda hit: hit.oracle_calls), END: calls},
         "passes": {
             **_at_targets(scored, lambda hit: round(hit.passes, 6)),
-            END: round(rows / problem.n_samples, 6),
+            END: round(scored.passes, 6),
         },
         "trials": {
             **_at_targets(scored, lambda hit: iterations.trials(hit.oracle_calls)),
@@ -122,8 +118,7 @@ def _run(
 
 
 def _at_targets(scored: Score, count: Callable[[Any], Any]) -> dict[str, Any]:
-    hits = ((name, scored.hits[name]) for name in TARGETS)
-    return {name: None if hit is None else count(hit) for name, hit in hits}
+    return {name: None if hit is None else count(hit) for name, hit in scored.hits.items()}
 
 
 @dataclass

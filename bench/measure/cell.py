@@ -8,12 +8,14 @@ from typing import Any, cast
 
 import numpy as np
 
+from bench.measure.budget import Budget
 from bench.measure.clock import Clock, clock_for
-from bench.measure.quiet import no_garbage_collection
-from bench.measure.recorder import Budget, BudgetSpent, CountingObjective, Recorder, Trace
+from bench.measure.garbage_collection import no_garbage_collection
+from bench.measure.recorder import BudgetSpent, CountingObjective, Recorder, Trace
 from bench.measure.verify import verify
-from bench.optimizers import Optimizer, Shuffler, Stop
+from bench.optimizers import Shuffler, Stop, SupportsRun
 from bench.problems import Problem
+from bench.records.score import SetupTimes
 from logreg_kernels import Objective, bind
 
 _WARM_UP = Budget(passes=3.0, seconds=1.0)
@@ -21,18 +23,10 @@ _WARM_UP = Budget(passes=3.0, seconds=1.0)
 
 @dataclass(frozen=True)
 class Bound:
-    """A kernel bound to a problem, matched with the reference, and what that took.
-
-    Args:
-        setup_s: seconds of `bind`, transfer and compilation left out.
-        transfer_s: seconds to bring the data to the device.
-        compile_s: seconds of compilation.
-    """
+    """A kernel bound to a problem, matched with the reference, and how long binding took."""
 
     objective: Objective
-    setup_s: float
-    transfer_s: float
-    compile_s: float
+    setup: SetupTimes
 
 
 def bind_and_verify(problem: Problem, kernel: str, device: str, dtype: str) -> Bound:
@@ -48,22 +42,22 @@ def bind_and_verify(problem: Problem, kernel: str, device: str, dtype: str) -> B
     total = time.perf_counter() - start
     verify(objective, problem)
     spent = objective.bind_times
-    return Bound(
-        objective,
+    setup = SetupTimes(
         setup_s=max(0.0, total - spent.transfer_s - spent.compile_s),
         transfer_s=spent.transfer_s,
         compile_s=spent.compile_s,
     )
+    return Bound(objective, setup)
 
 
-def warm_up(objective: Objective, optimizer: Optimizer) -> None:
+def warm_up(objective: Objective, optimizer: SupportsRun) -> None:
     """A few passes off the record: first calls load code and fill caches and allocators."""
     run_optimizer(objective, optimizer, np.random.default_rng(0), _WARM_UP)
 
 
 def run_optimizer(
     objective: Objective,
-    optimizer: Optimizer,
+    optimizer: SupportsRun,
     rng: Shuffler,
     budget: Budget,
     w0: Any = None,

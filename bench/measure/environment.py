@@ -15,7 +15,8 @@ from typing import Any
 from bench.errors import InputError
 from bench.git import git
 
-_LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "triton")
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "triton")
+"""A time in any cell depends on their versions."""
 _PEERS = ("glum", "jax", "snapml")
 """Only their own cells depend on their versions."""
 
@@ -48,7 +49,7 @@ def environment() -> dict[str, Any]:
         "memory_bytes": _memory_bytes(),
         "os": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        **{name: version(name) for name in (*_LIBRARIES, *_PEERS)},
+        **{name: version(name) for name in (*LIBRARIES, *_PEERS)},
         "blas": sorted({f"{pool['internal_api']} {pool['version']}" for pool in blas}),
         "blas_threads": max((pool["num_threads"] for pool in blas), default=None),
         "torch_threads": torch.get_num_threads(),

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+# Re-exported: `compare` times commits in which Budget stands here.
+from bench.measure.budget import Budget as Budget
 from bench.measure.clock import Clock
 from logreg_kernels import Objective
 
@@ -17,19 +19,6 @@ from logreg_kernels import Objective
 # of one cell keep the same steps.
 _EVERY_STEP_UNTIL = 32
 _SPACING = 1 / 16
-
-
-@dataclass(frozen=True)
-class Budget:
-    """When a run is over at the latest, whichever comes first.
-
-    Args:
-        passes: rows read by the oracle, in units of n.
-        seconds: of host time, looked at when a snapshot is taken.
-    """
-
-    passes: float
-    seconds: float
 
 
 @dataclass(frozen=True)

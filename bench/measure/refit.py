@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from bench.measure.budget import Budget
 from bench.measure.cell import one_line
-from bench.measure.quiet import no_garbage_collection
-from bench.measure.recorder import Budget, Trace
+from bench.measure.garbage_collection import no_garbage_collection
+from bench.measure.recorder import Trace
 from bench.optimizers import Fit, RefitSolver, Stop
 from bench.problems import Problem
 from logreg_kernels.validation import check_dtype, check_matrix

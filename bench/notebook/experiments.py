@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
+from bench.measure.budget import Budget
 from bench.measure.cell import bind_and_verify, run_optimizer
-from bench.measure.recorder import Budget, to_float64
+from bench.measure.recorder import to_float64
 from bench.measure.verify import verify
 from bench.notebook.models import (
     MODULES,
@@ -45,11 +46,12 @@ from bench.notebook.result import (
     reproductions,
 )
 from bench.optima.optimum import Optimum, solve
-from bench.optima.reference import evaluation_error, reference_objective
+from bench.optima.reference import reference_objective
 from bench.optimizers import Optimizer, make_reporting_optimizer
 from bench.problems import Problem, load_problem
+from bench.score.gaps import gaps
 from bench.score.quality import quality
-from bench.score.targets import score
+from bench.score.score import score
 from logreg_kernels import bind
 
 Vector = NDArray[np.float64]
@@ -182,9 +184,7 @@ class _Setting:
             # LBFGS.step returns the loss that it starts from, so the last w's is not among them.
             "losses": [float(objective.value_and_grad(w)[0]) for w in trace.w[:-1]],
         }
-        values = self._values(trace.w)
-        error = evaluation_error(self.problem, self.optimum.w)
-        result = score(trace, values, self.optimum, self.problem.n_samples, error)
+        result = score(self.problem, trace, self.optimum)
         target = result.hits["1e-6"]
         return (
             Run(
@@ -192,17 +192,17 @@ class _Setting:
                 loss=experiment.loss,
                 optimizer=experiment.optimizer,
                 status=result.status,
-                message=trace.message,
-                steps=int(trace.step[-1]),
-                passes=float(trace.rows_read[-1]) / self.problem.n_samples,
+                message=result.message,
+                steps=result.steps,
+                passes=result.passes,
                 w=floats(w),
                 gap=result.gap,
                 relative_gap=result.relative_gap,
                 passes_to_target=target.passes if target else None,
-                label_agreement=quality(self.problem, w, self.optimum)["label_agreement"],
+                label_agreement=result.quality.label_agreement,
                 label_agreement_with_sklearn=agreement,
-                step=tuple(trace.step.tolist()),
-                gaps=floats(result.gaps),
+                step=result.curve.step,
+                gaps=result.curve.gap,
             ),
             found,
         )
@@ -210,8 +210,8 @@ class _Setting:
     def sklearn_run(self, n_iter: int) -> Run:
         """scikit-learn's fit, from zeros, beside the runs: it leaves no trace but its end."""
         w0 = np.zeros(self.problem.n_features)
-        values = self._values(np.array([w0, self.w_sklearn]))
-        gaps = np.maximum(values - self.optimum.f, 0.0) + self.optimum.gap_bound
+        values = reference_objective(self.problem).value_batch(np.array([w0, self.w_sklearn]))
+        measured = gaps(values, self.optimum)
         return Run(
             experiment="scikit-learn",
             loss="scikit-learn's",
@@ -221,18 +221,14 @@ class _Setting:
             steps=n_iter,
             passes=None,
             w=floats(self.w_sklearn),
-            gap=float(gaps[1]),
-            relative_gap=float(gaps[1] / gaps[0]),
+            gap=float(measured.absolute[1]),
+            relative_gap=float(measured.relative[1]),
             passes_to_target=None,
-            label_agreement=quality(self.problem, self.w_sklearn, self.optimum)["label_agreement"],
+            label_agreement=quality(self.problem, self.w_sklearn, self.optimum).label_agreement,
             label_agreement_with_sklearn=1.0,
             step=(0, n_iter),
-            gaps=floats(gaps),
+            gaps=floats(measured.absolute),
         )
-
-    def _values(self, W: Vector) -> Vector:
-        """f at each row of W by the reference, in float64."""
-        return np.asarray(reference_objective(self.problem).value_batch(W), dtype=np.float64)
 
     def _test_loss(self, kernel: str, dtype: str) -> dict[str, Any]:
         """Loss and gradient on the test rows at scikit-learn's w."""

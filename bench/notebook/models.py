@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bench.optimizers import OnStep, Shuffler, Stop
+from bench.optimizers import OnStep, Optimizer, Shuffler, Stop
 from logreg_kernels import Objective
 
 Model: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -107,7 +107,7 @@ def module_start(n_features: int) -> Start:
 
 
 @dataclass(frozen=True)
-class HandWrittenSGD:
+class HandWrittenSGD(Optimizer):
     """w <- w - lr g(w), written out as a loop."""
 
     lr: float = 0.1
@@ -127,8 +127,8 @@ class HandWrittenSGD:
 
 
 @dataclass(frozen=True)
-class LBFGSCalls:
-    """A fixed number of calls of torch.optim.LBFGS.step, with torch's defaults.
+class LBFGSCalls(Optimizer):
+    """A number of calls of torch.optim.LBFGS.step with torch's defaults, converged or not.
 
     A step of the trace is one such call, of up to 20 iterations. `optimizers.LBFGS` makes the same
     moves, but counts each evaluation as a step and ends when it has converged.

@@ -19,14 +19,15 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
+from bench.measure.budget import Budget
 from bench.measure.cell import run_optimizer
-from bench.measure.recorder import Budget
 from bench.measure.verify import verify
 from bench.notebook.objective import bind_loss, model_of
 from bench.notebook.result import MulticlassFit
 from bench.optima.optimum import Optimum, exact_sum_value, solve
 from bench.optimizers import make_reporting_optimizer
 from bench.problems import Problem, load_problem
+from bench.score.gaps import gaps
 from bench.score.quality import quality
 
 Matrix = NDArray[np.float64]
@@ -82,17 +83,17 @@ def _row(
     name: str, problem: Problem, optimum: Optimum, W: Matrix, W_sklearn: Matrix
 ) -> MulticlassFit:
     f = exact_sum_value(problem, W)
+    measured = gaps(np.array([math.log(problem.n_classes), f]), optimum)
     found = quality(problem, W, optimum)
     from_optimum = float(np.abs(W - optimum.w).max())
     from_sklearn = float(np.abs(W - W_sklearn).max())
     return MulticlassFit(
         fit=name,
         f=f,
-        relative_gap=(max(f - optimum.f, 0.0) + optimum.gap_bound)
-        / (math.log(problem.n_classes) - optimum.f),
+        relative_gap=float(measured.relative[-1]),
         from_optimum=from_optimum,
         from_sklearn=from_sklearn,
-        test_accuracy=found["test_accuracy"],
-        label_agreement=found["label_agreement"],
+        test_accuracy=found.test_accuracy,
+        label_agreement=found.label_agreement,
         agrees=max(from_optimum, from_sklearn) <= _AGREEMENT,
     )

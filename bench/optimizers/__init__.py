@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from bench import specs
 from bench.errors import InputError
+from bench.optimizers.contract import (
+    Fit,
+    OnStep,
+    Optimizer,
+    RefitSolver,
+    Shuffler,
+    Stop,
+    SupportsFit,
+    SupportsRun,
+    as_optimizer,
+)
 from bench.optimizers.glum_refit import GlumRefit
 from bench.optimizers.newton import Newton
-from bench.optimizers.protocol import Fit, OnStep, Optimizer, RefitSolver, Shuffler, Stop
 from bench.optimizers.scipy_minimize import ScipyMinimize
 from bench.optimizers.sklearn_refit import SklearnRefit
 from bench.optimizers.snapml_refit import SnapMLRefit
@@ -18,9 +27,6 @@ from bench.optimizers.torch_adam import Adam, Adamax, AdamW, NAdam, RAdam
 from bench.optimizers.torch_adaptive import Adadelta, Adafactor, Adagrad, RMSprop, Rprop
 from bench.optimizers.torch_lbfgs import LBFGS
 from bench.optimizers.torch_sgd import ASGD, SGD, Momentum
-
-if TYPE_CHECKING:
-    from typing_extensions import TypeIs
 
 __all__ = [
     "OPTIMIZERS",
@@ -30,7 +36,9 @@ __all__ = [
     "RefitSolver",
     "Shuffler",
     "Stop",
-    "is_refit",
+    "SupportsFit",
+    "SupportsRun",
+    "as_optimizer",
     "make_optimizer",
     "make_reporting_optimizer",
 ]
@@ -81,11 +89,6 @@ def make_reporting_optimizer(spec: str) -> Optimizer:
         InputError: likewise, or it is fitted anew with growing budgets.
     """
     optimizer = make_optimizer(spec)
-    if is_refit(optimizer):
+    if isinstance(optimizer, RefitSolver):
         raise InputError(f"optimizer {spec!r} can't report on the way, which is needed here")
     return optimizer
-
-
-def is_refit(optimizer: object) -> TypeIs[RefitSolver]:
-    """Whether it can't report on the way, and is fitted anew with growing budgets."""
-    return hasattr(optimizer, "fit")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
+from bench.optimizers.contract import Fit, RefitSolver
 from bench.optimizers.peer_library import OLD_OPTION, not_installed, noting_warnings
-from bench.optimizers.protocol import Fit
 
 
 @dataclass(frozen=True)
-class GlumRefit:
+class GlumRefit(RefitSolver):
     """glum.GeneralizedLinearRegressor, family binomial: the same objective in its own words.
 
         1/(2n) deviance(w) + alpha/2 ||w||^2,    deviance = 2 sum_i nll_i,    alpha = l2
@@ -31,8 +31,8 @@ class GlumRefit:
         L1-regularized logistic regression", without its l1 penalty.
     """
 
-    library: ClassVar[str] = "glum"
-    takes_csr: ClassVar[bool] = True
+    library = "glum"
+    takes_csr = True
 
     solver: Literal["lbfgs", "irls"] = "irls"
     tol: float = 1e-10
@@ -43,7 +43,7 @@ class GlumRefit:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What it forms for itself: see `RefitSolver`."""
+        """See `RefitSolver.needs`."""
         return ("hessian",) if self.solver == "irls" else ()
 
     def unavailable(self, *, l2: float, n_classes: int, dtype: str) -> str | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cholesky, eigh, solve_triangular
 
-from bench.optimizers.protocol import OnStep, Shuffler, Stop
-from logreg_kernels import Objective
+from bench.optimizers.contract import OnStep, Optimizer, Shuffler, Stop
+from logreg_kernels.contract import Objective
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
@@ -20,7 +20,7 @@ _SMALLEST_STEP = 1e-10
 
 
 @dataclass(frozen=True)
-class Newton:
+class Newton(Optimizer):
     """Damped Newton: Hessian steps, halved until f falls enough.
 
         w <- w - t H(w)^-1 g(w),    t = 1, 1/2, 1/4, ...  until f falls by at least 1e-4 t nu^2,
@@ -38,7 +38,10 @@ class Newton:
         modification: Nocedal and Wright (2006), Numerical Optimization, section 3.4.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("hessian",)
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """See `Optimizer.needs`."""
+        return ("hessian",)
 
     def run(self, objective: Objective, w0: Any, rng: Shuffler, on_step: OnStep) -> Stop:
         """See `Optimizer.run`."""

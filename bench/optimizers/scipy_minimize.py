@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from bench.optimizers.protocol import OnStep, Shuffler, Stop
-from logreg_kernels import Objective
+from bench.optimizers.contract import OnStep, Optimizer, Shuffler, Stop
+from logreg_kernels.contract import Objective
 
 # The run is over when its tolerance is met or its budget is spent, not after so many iterations.
 _NO_LIMIT = 2**31 - 1
@@ -28,7 +28,7 @@ _NEEDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class ScipyMinimize:
+class ScipyMinimize(Optimizer):
     """scipy.optimize.minimize: quasi-Newton, Newton-CG and trust-region methods.
 
     scipy works in float64 on the host. Each evaluation brings w to the kernel's device and dtype,
@@ -63,7 +63,7 @@ class ScipyMinimize:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What it calls beside `value_and_grad`."""
+        """See `Optimizer.needs`."""
         return _NEEDS.get(self.method, ())
 
     def run(self, objective: Objective, w0: Any, rng: Shuffler, on_step: OnStep) -> Stop:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import sklearn
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from bench.optimizers.contract import Fit, RefitSolver
 from bench.optimizers.peer_library import OLD_OPTION, noting_warnings
-from bench.optimizers.protocol import Fit
 
 # Said before newton-cg tries another line search, or gives up in its own words; and, by
 # scikit-learn 1.8, of C = inf, which is how it asks to be told that there is no penalty.
@@ -22,7 +22,7 @@ _NOISE = (
 
 
 @dataclass(frozen=True)
-class SklearnRefit:
+class SklearnRefit(RefitSolver):
     """sklearn.linear_model.LogisticRegression, on the same objective in its own scaling.
 
         C sum_i nll_i + 1/2 ||w||^2,    C = 1 / (n l2);    C = inf without a penalty
@@ -44,8 +44,8 @@ class SklearnRefit:
         the stochastic average gradient"; saga: Defazio, Bach and Lacoste-Julien (2014), "SAGA".
     """
 
-    library: ClassVar[str] = "scikit-learn"
-    takes_csr: ClassVar[bool] = True
+    library = "scikit-learn"
+    takes_csr = True
 
     solver: Literal["lbfgs", "newton-cg", "newton-cholesky", "liblinear", "sag", "saga"] = "lbfgs"
     tol: float = 1e-10
@@ -56,7 +56,7 @@ class SklearnRefit:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What it forms for itself: see `RefitSolver`."""
+        """See `RefitSolver.needs`."""
         return ("hessian",) if self.solver == "newton-cholesky" else ()
 
     def unavailable(self, *, l2: float, n_classes: int, dtype: str) -> str | None:

@@ -8,17 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any
 
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, issparse
 
+from bench.optimizers.contract import Fit, RefitSolver
 from bench.optimizers.peer_library import not_installed
-from bench.optimizers.protocol import Fit
 
 
 @dataclass(frozen=True)
-class SnapMLRefit:
+class SnapMLRefit(RefitSolver):
     """snapml.LogisticRegression: coordinate descent on the same objective in its own scaling.
 
         sum_i nll_i + regularizer/2 ||w||^2,    regularizer = n l2
@@ -37,8 +37,8 @@ class SnapMLRefit:
         regularized loss minimization".
     """
 
-    library: ClassVar[str] = "snapml"
-    takes_csr: ClassVar[bool] = True
+    library = "snapml"
+    takes_csr = True
 
     dual: bool = False
     tol: float = 1e-9

@@ -7,15 +7,29 @@ v <- beta2 v + (1 - beta2) g^2,         v^ = v / (1 - beta2^t)        (coordinat
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from bench.optimizers.torch_first_order import TorchFirstOrder
-from bench.optimizers.torch_oracle import Parameters
 
 
 @dataclass(frozen=True)
-class Adam(TorchFirstOrder):
+class AdamFamily(TorchFirstOrder):
+    """The hyper-parameters that all of them have, with torch's defaults, but for lr."""
+
+    lr: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+
+    def _options(self) -> dict[str, Any]:
+        options = super()._options()
+        return {"betas": (options.pop("beta1"), options.pop("beta2")), **options}
+
+
+@dataclass(frozen=True)
+class Adam(AdamFamily):
     """torch.optim.Adam: steps scaled by running first and second moments of the gradient.
 
         w <- w - lr m^ / (sqrt(v^) + eps)
@@ -23,18 +37,11 @@ class Adam(TorchFirstOrder):
     Source: Kingma and Ba (2015), "Adam: a method for stochastic optimization", algorithm 1.
     """
 
-    lr: float = 0.1
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
-
-    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
-        betas = (self.beta1, self.beta2)
-        return torch.optim.Adam(parameters, lr=self.lr, betas=betas, eps=self.eps)
+    torch_class = torch.optim.Adam
 
 
 @dataclass(frozen=True)
-class AdamW(TorchFirstOrder):
+class AdamW(AdamFamily):
     """torch.optim.AdamW: Adam with a decay of the weights outside the moments.
 
         w <- (1 - lr weight_decay) w - lr m^ / (sqrt(v^) + eps)
@@ -47,24 +54,12 @@ class AdamW(TorchFirstOrder):
         the fixed point: Xie and Li (2024), "Implicit bias of AdamW".
     """
 
-    lr: float = 0.1
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
+    torch_class = torch.optim.AdamW
     weight_decay: float = 0.0
-
-    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(
-            parameters,
-            lr=self.lr,
-            betas=(self.beta1, self.beta2),
-            eps=self.eps,
-            weight_decay=self.weight_decay,
-        )
 
 
 @dataclass(frozen=True)
-class NAdam(TorchFirstOrder):
+class NAdam(AdamFamily):
     """torch.optim.NAdam: Adam with Nesterov's look-ahead in its first moment.
 
         mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2),    M_t = mu_1 ... mu_t
@@ -73,24 +68,12 @@ class NAdam(TorchFirstOrder):
     Source: Dozat (2016), "Incorporating Nesterov momentum into Adam".
     """
 
-    lr: float = 0.1
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
+    torch_class = torch.optim.NAdam
     momentum_decay: float = 4e-3
-
-    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
-        return torch.optim.NAdam(
-            parameters,
-            lr=self.lr,
-            betas=(self.beta1, self.beta2),
-            eps=self.eps,
-            momentum_decay=self.momentum_decay,
-        )
 
 
 @dataclass(frozen=True)
-class RAdam(TorchFirstOrder):
+class RAdam(AdamFamily):
     """torch.optim.RAdam: Adam whose steps are held back while v^ rests on few gradients.
 
         R = 2 / (1 - beta2) - 1,    rho = R - 2 t beta2^t / (1 - beta2^t)
@@ -101,18 +84,11 @@ class RAdam(TorchFirstOrder):
         algorithm 2.
     """
 
-    lr: float = 0.1
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
-
-    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
-        betas = (self.beta1, self.beta2)
-        return torch.optim.RAdam(parameters, lr=self.lr, betas=betas, eps=self.eps)
+    torch_class = torch.optim.RAdam
 
 
 @dataclass(frozen=True)
-class Adamax(TorchFirstOrder):
+class Adamax(AdamFamily):
     """torch.optim.Adamax: Adam with the largest recent gradient in place of the second moment.
 
         u <- max(beta2 u, |g| + eps),    w <- w - lr m^ / u
@@ -120,11 +96,4 @@ class Adamax(TorchFirstOrder):
     Source: Kingma and Ba (2015), "Adam: a method for stochastic optimization", algorithm 2.
     """
 
-    lr: float = 0.1
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
-
-    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
-        betas = (self.beta1, self.beta2)
-        return torch.optim.Adamax(parameters, lr=self.lr, betas=betas, eps=self.eps)
+    torch_class = torch.optim.Adamax

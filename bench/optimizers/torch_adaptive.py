@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from bench.optimizers.torch_first_order import TorchFirstOrder
-from bench.optimizers.torch_oracle import Parameters
 
 
 @dataclass(frozen=True)
@@ -24,21 +24,13 @@ class RMSprop(TorchFirstOrder):
         eq. (38)-(41).
     """
 
+    torch_class = torch.optim.RMSprop
+
     lr: float = 0.01
     alpha: float = 0.99
     eps: float = 1e-8
     momentum: float = 0.0
     centered: bool = False
-
-    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
-        return torch.optim.RMSprop(
-            parameters,
-            lr=self.lr,
-            alpha=self.alpha,
-            eps=self.eps,
-            momentum=self.momentum,
-            centered=self.centered,
-        )
 
 
 @dataclass(frozen=True)
@@ -51,19 +43,12 @@ class Adagrad(TorchFirstOrder):
         stochastic optimization", figure 1 with diagonal matrices.
     """
 
+    torch_class = torch.optim.Adagrad
+
     lr: float = 1.0
     lr_decay: float = 0.0
     initial_accumulator_value: float = 0.0
     eps: float = 1e-10
-
-    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
-        return torch.optim.Adagrad(
-            parameters,
-            lr=self.lr,
-            lr_decay=self.lr_decay,
-            initial_accumulator_value=self.initial_accumulator_value,
-            eps=self.eps,
-        )
 
 
 @dataclass(frozen=True)
@@ -78,12 +63,11 @@ class Adadelta(TorchFirstOrder):
     Source: Zeiler (2012), "ADADELTA: an adaptive learning rate method", algorithm 1.
     """
 
+    torch_class = torch.optim.Adadelta
+
     lr: float = 1.0
     rho: float = 0.9
     eps: float = 1e-6
-
-    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
-        return torch.optim.Adadelta(parameters, lr=self.lr, rho=self.rho, eps=self.eps)
 
 
 @dataclass(frozen=True)
@@ -101,19 +85,20 @@ class Rprop(TorchFirstOrder):
         Rprop learning algorithm", Rprop-.
     """
 
+    torch_class = torch.optim.Rprop
+
     lr: float = 0.01
     eta_minus: float = 0.5
     eta_plus: float = 1.2
     step_min: float = 1e-12
     step_max: float = 50.0
 
-    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
-        return torch.optim.Rprop(
-            parameters,
-            lr=self.lr,
-            etas=(self.eta_minus, self.eta_plus),
-            step_sizes=(self.step_min, self.step_max),
-        )
+    def _options(self) -> dict[str, Any]:
+        return {
+            "lr": self.lr,
+            "etas": (self.eta_minus, self.eta_plus),
+            "step_sizes": (self.step_min, self.step_max),
+        }
 
 
 @dataclass(frozen=True)
@@ -130,16 +115,13 @@ class Adafactor(TorchFirstOrder):
         cost", algorithms 4 and 5.
     """
 
+    torch_class = torch.optim.Adafactor
+
     lr: float = 1.0
     beta2_decay: float = -0.8
     eps2: float = 1e-3
     d: float = 1.0
 
-    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
-        return torch.optim.Adafactor(
-            parameters,
-            lr=self.lr,
-            beta2_decay=self.beta2_decay,
-            eps=(None, self.eps2),
-            d=self.d,
-        )
+    def _options(self) -> dict[str, Any]:
+        options = super()._options()
+        return {"eps": (None, options.pop("eps2")), **options}

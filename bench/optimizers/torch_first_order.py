@@ -10,23 +10,22 @@ None of them decays weights unless it is asked to: the penalty belongs to the pr
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
 
 import torch
 
-from bench.optimizers.protocol import OnStep, Shuffler, Stop
+from bench.optimizers.contract import OnStep, Optimizer, Shuffler, Stop
 from bench.optimizers.torch_oracle import Parameters, check, parameter, torch_oracle
-from logreg_kernels import Objective
+from logreg_kernels.contract import Objective
 
 
 @dataclass(frozen=True)
-class TorchFirstOrder(ABC):
+class TorchFirstOrder(Optimizer):
     """One optimizer step per gradient: of all rows, or of shuffled mini-batches.
 
-    A subclass states its hyper-parameters, and makes the torch optimizer.
+    A subclass names the torch optimizer, and states its hyper-parameters under torch's names.
 
     Args:
         batch_size: rows of a mini-batch; None, or n and more, is a step per epoch with the full
@@ -34,6 +33,8 @@ class TorchFirstOrder(ABC):
             smaller.
         epochs: visits of every row before the run is over; None leaves that to the caller.
     """
+
+    torch_class: ClassVar[Callable[..., torch.optim.Optimizer]]
 
     batch_size: int | None = field(default=None, kw_only=True)
     epochs: int | None = field(default=None, kw_only=True)
@@ -55,9 +56,13 @@ class TorchFirstOrder(ABC):
             epoch += 1
         return Stop.BUDGET
 
-    @abstractmethod
     def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
         """The torch optimizer; raises ValueError for hyper-parameters that make no sense."""
+        return type(self).torch_class(parameters, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        """What the torch optimizer is made with: the hyper-parameters of the subclass."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if not each.kw_only}
 
     def _estimate(self, optimizer: torch.optim.Optimizer, w: torch.Tensor) -> torch.Tensor:
         """The algorithm's answer so far: w, unless it averages its iterates."""

@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 import torch
 
-from bench.optimizers.protocol import OnStep, Shuffler, Stop
+from bench.optimizers.contract import OnStep, Optimizer, Shuffler, Stop
 from bench.optimizers.torch_oracle import Parameters, check, parameter, torch_oracle
-from logreg_kernels import Objective
+from logreg_kernels.contract import Objective
 
 
 @dataclass(frozen=True)
-class LBFGS:
+class LBFGS(Optimizer):
     """torch.optim.LBFGS: limited-memory BFGS with a fixed step, or a strong Wolfe line search.
 
     A step of the trace is one evaluation of the objective, as line-search trials move w, too.

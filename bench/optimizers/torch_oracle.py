@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
-from logreg_kernels import Objective
+from logreg_kernels.contract import Objective
 
 Parameters: TypeAlias = list[torch.Tensor]
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 
 from bench.optimizers.torch_first_order import TorchFirstOrder
-from bench.optimizers.torch_oracle import Parameters
 
 
 @dataclass(frozen=True)
@@ -17,10 +16,9 @@ class SGD(TorchFirstOrder):
     Source: Robbins and Monro (1951), "A stochastic approximation method".
     """
 
-    lr: float = 0.1
+    torch_class = torch.optim.SGD
 
-    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
-        return torch.optim.SGD(parameters, lr=self.lr)
+    lr: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -31,14 +29,11 @@ class Momentum(TorchFirstOrder):
         `nesterov` follows Sutskever et al. (2013), section 2.
     """
 
+    torch_class = torch.optim.SGD
+
     lr: float = 0.1
     momentum: float = 0.9
     nesterov: bool = False
-
-    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
-        return torch.optim.SGD(
-            parameters, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov
-        )
 
 
 @dataclass(frozen=True)
@@ -57,15 +52,12 @@ class ASGD(TorchFirstOrder):
         Bottou (2010), "Large-scale machine learning with stochastic gradient descent", section 5.
     """
 
+    torch_class = torch.optim.ASGD
+
     lr: float = 0.1
     lambd: float = 0.0
     alpha: float = 0.75
     t0: float = 0.0
-
-    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
-        return torch.optim.ASGD(
-            parameters, lr=self.lr, lambd=self.lambd, alpha=self.alpha, t0=self.t0
-        )
 
     def _estimate(self, optimizer: torch.optim.Optimizer, w: torch.Tensor) -> torch.Tensor:
         average: torch.Tensor = optimizer.state[w]["ax"]

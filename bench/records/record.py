@@ -21,14 +21,9 @@ from typing import Any
 from bench.errors import InputError
 from bench.files.json_documents import versioned_fields
 from bench.files.json_lines import append_lines, read_lines
+from bench.records.score import COLUMNS, CURVE_COLUMNS, SETUP_COLUMNS
 
 SCHEMA_VERSION = 2
-
-TARGETS: dict[str, float] = {f"1e-{k}": 10.0**-k for k in range(1, 11)}
-"""Relative gaps that runs are scored at, by the names that columns carry."""
-
-CURVE_COLUMNS = ("step", "elapsed_s", "oracle_calls", "passes", "f", "gap")
-"""Samples of a convergence record, one entry a snapshot."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +39,9 @@ class Record:
             or "" where there is none.
         status: "converged", "budget", "diverged", "failed" or "unavailable"; "ok" for a kernel.
         message: the error or the reason, in one line.
-        score: numbers of the cell, by column name; None is a miss or not applicable.
+        score: numbers of the cell, by column; None is a miss or not applicable. Convergence: some
+            or all of `COLUMNS`. Kernel: `SETUP_COLUMNS`, and `timed_beside`, the names of the
+            kernels that took turns with it.
         samples: raw samples. Convergence: `CURVE_COLUMNS`. Kernel: `seconds_per_call`.
         problem_facts: n_samples, n_features, l2, fingerprint, f_star, gap_bound, exists, reason.
         environment: see `bench.measure.environment`.
@@ -157,14 +154,20 @@ def _is_well_formed(record: Record) -> bool:
         and all(_are_numbers(column) for column in record.samples.values())
     ):
         return False
-    numbers = {k: v for k, v in record.score.items() if k != "timed_beside"}
+    numbers = dict(record.score)
     if record.kind == "kernel":
-        beside = record.score.get("timed_beside")
-        return _are_numbers(list(numbers.values())) and (
-            isinstance(beside, str) or not record.samples.get("seconds_per_call")
+        beside = numbers.pop("timed_beside", None)
+        return (
+            numbers.keys() <= SETUP_COLUMNS.keys()
+            and _are_numbers(list(numbers.values()))
+            and (isinstance(beside, str) or not record.samples.get("seconds_per_call"))
         )
     lengths = {len(record.samples.get(name, ())) for name in CURVE_COLUMNS}
-    return _are_numbers(list(numbers.values())) and (not record.samples or len(lengths) == 1)
+    return (
+        numbers.keys() <= COLUMNS.keys()
+        and _are_numbers(list(numbers.values()))
+        and (not record.samples or len(lengths) == 1)
+    )
 
 
 def _are_numbers(values: Any) -> bool:

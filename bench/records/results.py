@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.records import CURVE_COLUMNS, TARGETS, Record
+from bench.records import COLUMNS, CURVE_COLUMNS, Record
 
 CELL = ["problem", "kernel", "optimizer", "device", "dtype", "seed", "repetition"]
 
@@ -19,19 +19,18 @@ class Results:
     records: tuple[Record, ...]
 
     def scores(self) -> pd.DataFrame:
-        """One row a cell: `problem, kernel, optimizer, device, dtype, seed, repetition, sampling,
-        status, message`, the numbers of `_SCORE_COLUMNS`, and for each target
-        `time_to_1e-1_s, passes_to_1e-1, calls_to_1e-1` ... `1e-10`: missing where missed, or where
-        a solver does not count passes or calls.
+        """One row a cell: `CELL`, `sampling`, `status`, `message`, and the numbers of `COLUMNS`,
+        which says what each of them means. A number is missing where a target was missed, or where
+        it does not apply.
         """
-        columns = [*CELL, "sampling", "status", "message", *_SCORE_COLUMNS]
+        texts = ("sampling", "status", "message")
         rows = [
             _cell(record)
-            | {name: getattr(record, name) for name in ("sampling", "status", "message")}
-            | {name: record.score.get(name) for name in _SCORE_COLUMNS}
+            | {name: getattr(record, name) for name in texts}
+            | {name: record.score.get(name) for name in COLUMNS}
             for record in self._of("convergence")
         ]
-        return _numeric(pd.DataFrame(rows, columns=columns), _SCORE_COLUMNS)
+        return _numeric(pd.DataFrame(rows, columns=[*CELL, *texts, *COLUMNS]), COLUMNS)
 
     def curves(self) -> pd.DataFrame:
         """One row a snapshot: the cell, `sampling`, `step, elapsed_s, oracle_calls, passes, f`, and
@@ -63,16 +62,8 @@ class Results:
 
     def problems(self) -> pd.DataFrame:
         """One row a problem: its size, and its optimum with the proof."""
-        names = [
-            "n_samples",
-            "n_features",
-            "n_classes",
-            "l2",
-            "f_star",
-            "gap_bound",
-            "exists",
-            "reason",
-        ]
+        size = ("n_samples", "n_features", "n_classes", "l2")
+        names = [*size, "f_star", "gap_bound", "exists", "reason"]
         facts = {record.problem: record.problem_facts for record in self.records}
         rows = [{"problem": name} | {k: fact.get(k) for k in names} for name, fact in facts.items()]
         frame = pd.DataFrame(rows, columns=["problem", *names])
@@ -80,36 +71,6 @@ class Results:
 
     def _of(self, kind: str) -> Iterable[Record]:
         return (record for record in self.records if record.kind == kind)
-
-
-_SCORE_COLUMNS = [
-    "gap",
-    "relative_gap",
-    "resolution",
-    "f",
-    "run_s",
-    "spent_s",
-    "setup_s",
-    "transfer_s",
-    "compile_s",
-    "steps",
-    "oracle_calls",
-    "passes",
-    *(
-        column
-        for target in TARGETS
-        for column in (f"time_to_{target}_s", f"passes_to_{target}", f"calls_to_{target}")
-    ),
-    "area_log_gap",
-    "budget_passes",
-    "budget_s",
-    "test_nll",
-    "test_accuracy",
-    "test_brier",
-    "test_calibration_error",
-    "label_agreement",
-    "distance_to_optimum",
-]
 
 
 def _numeric(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:

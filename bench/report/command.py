@@ -60,15 +60,16 @@ def report(selection: Selection, folder: Path, no_run: bool) -> int:
 
 def _everything_here(folder: Path) -> Results:
     """All records of this machine, once the suite that was last begun on it is complete."""
-    from bench.cells.definitions import SUITES
+    from bench.cells.kept import older_records, unfinished_suite
     from bench.measure.environment import environment
 
     store = RecordStore(folder)
     machine = environment()["machine"]
     here = [record for record in store.read() if record.machine == machine]
-    last = here[-1].suite if here else "quick"
-    if last in SUITES:
-        _run(SUITES[last], folder)
+    if (suite := unfinished_suite(here)) is not None:
+        _run(suite, folder)
+    elif older := older_records(here):
+        click.echo(older, err=True)
     return Results(tuple(latest(r for r in store.read() if r.machine == machine)))
 
 

@@ -1,1 +1,1 @@
-"""Optimum, targets, quality: what a trace is worth, computed off the clock."""
+"""From a trace and an optimum to a score, computed off the clock."""

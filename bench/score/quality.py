@@ -11,6 +11,7 @@ from scipy.special import log_softmax
 from bench.optima.coordinates import coordinates
 from bench.optima.optimum import Optimum
 from bench.problems import Problem
+from bench.records.score import Quality
 
 Vector = NDArray[np.floating[Any]]
 Matrix = NDArray[np.floating[Any]]
@@ -18,51 +19,40 @@ Matrix = NDArray[np.floating[Any]]
 N_BINS = 15
 """Of the calibration error; the number that Guo et al. (2017) use."""
 
-QUALITY_COLUMNS = (
-    "test_nll",
-    "test_accuracy",
-    "test_brier",
-    "test_calibration_error",
-    "label_agreement",
-    "distance_to_optimum",
-)
 
-
-def quality(problem: Problem, w: Vector, optimum: Optimum) -> dict[str, float | None]:
+def quality(problem: Problem, w: Vector, optimum: Optimum) -> Quality:
     """Quality on the test split, and the distance to w*.
 
-    Returns:
-        test_nll: mean NLL in nats, without the penalty.
-        test_accuracy: fraction of labels predicted by the largest probability.
-        test_brier: see `brier_score`.  test_calibration_error: see `calibration_error`.
-        label_agreement: fraction of test rows on which w and w* predict the same label.
-        distance_to_optimum: ||w - w*||, along the directions that f depends on.
-
-        None where there is no test split, no proved optimum, or no finite w.
+    A number is missing without a test split, without a proved optimum where it is compared with
+    w*, and without a finite w. Scores: see `brier_score` and `calibration_error`.
     """
-    found: dict[str, float | None] = dict.fromkeys(QUALITY_COLUMNS)
     if not np.isfinite(w).all():
-        return found
+        return Quality()
+    distance = None
     if optimum.exists:
-        apart = coordinates(problem).project(w - optimum.w)
-        found["distance_to_optimum"] = float(np.linalg.norm(apart))
+        distance = float(np.linalg.norm(coordinates(problem).project(w - optimum.w)))
+    only_distance = Quality(distance_to_optimum=distance)
     if problem.X_test is None or problem.y_test is None:
-        return found
+        return only_distance
     y = problem.y_test
     with np.errstate(over="ignore", invalid="ignore"):
         log_p = log_probabilities(problem.X_test, w)
-    if not np.isfinite(log_p[np.arange(len(y)), y]).all():
-        return found
-    predicted = log_p.argmax(axis=1)
-    probabilities = np.exp(log_p)
-    found["test_nll"] = float(-log_p[np.arange(len(y)), y].mean())
-    found["test_accuracy"] = float((predicted == y).mean())
-    found["test_brier"] = brier_score(probabilities, y)
-    found["test_calibration_error"] = calibration_error(probabilities, y)
+    log_p_of_label = log_p[np.arange(len(y)), y]
+    if not np.isfinite(log_p_of_label).all():
+        return only_distance
+    predicted, probabilities = log_p.argmax(axis=1), np.exp(log_p)
+    agreement = None
     if optimum.exists:
         at_optimum = log_probabilities(problem.X_test, optimum.w).argmax(axis=1)
-        found["label_agreement"] = float((predicted == at_optimum).mean())
-    return found
+        agreement = float((predicted == at_optimum).mean())
+    return Quality(
+        test_nll=float(-log_p_of_label.mean()),
+        test_accuracy=float((predicted == y).mean()),
+        test_brier=brier_score(probabilities, y),
+        test_calibration_error=calibration_error(probabilities, y),
+        label_agreement=agreement,
+        distance_to_optimum=distance,
+    )
 
 
 def log_probabilities(X: Matrix, w: Vector) -> Matrix:

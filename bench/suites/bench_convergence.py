@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from bench.cells.cell import RunCell
 from bench.cells.definitions import SUITES
-from bench.cells.plan import RunCell, devices_here
+from bench.cells.plan import devices_here
 from bench.cells.session import Session
 from bench.measure.cell import run_optimizer, warm_up
 from bench.measure.recorder import Budget, Trace

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from bench.cells.cell import KernelCell
 from bench.cells.definitions import SUITES
-from bench.cells.plan import KernelCell, devices_here, why_skipped
+from bench.cells.plan import devices_here, why_skipped
 from bench.cells.session import Session
 from bench.problems import load_problem
 from bench.records import Record

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ import pytest
 import bench
 import bench.cells.session
 from bench.cells.definitions import SUITES, Suite
-from bench.cells.plan import _imported, expand
+from bench.cells.plan import expand
 from bench.cells.run import run_suite
 from bench.measure.recorder import Budget
 from bench.optimizers import Fit, Stop
@@ -466,16 +465,6 @@ def test_a_problem_that_no_kernel_takes_is_a_result(value: float) -> None:
     suite = replace(SMALL, problems=(problem,), dtypes=("float32",), optimizers=("lbfgs",), seeds=1)
     statuses = {record.status for record in run_suite(suite).records}
     assert statuses == ({"failed"} if value else {"ok", "converged"})
-
-
-def test_an_edit_of_what_an_optimizer_or_kernel_imports_is_an_edit_of_it() -> None:
-    def files(name: str, folder: str) -> set[str]:
-        return {path.name for path in _imported(Path(folder) / name)}
-
-    assert files("torch_adam.py", "bench/optimizers") >= {"torch_first_order.py", "protocol.py"}
-    assert "peer_library.py" in files("glum_refit.py", "bench/optimizers")
-    assert "scipy_minimize.py" not in files("torch_adam.py", "bench/optimizers")
-    assert files("torch_autograd.py", "logreg_kernels") >= {"torch_data.py", "contract.py"}
 
 
 @pytest.mark.slow

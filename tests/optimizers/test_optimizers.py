@@ -12,8 +12,9 @@ from bench.measure.cell import run_optimizer
 from bench.measure.recorder import Budget, BudgetSpent, Trace
 from bench.optima.optimum import solve
 from bench.optima.reference import reference_objective
-from bench.optimizers import OPTIMIZERS, Stop, is_refit, make_optimizer, make_reporting_optimizer
+from bench.optimizers import OPTIMIZERS, RefitSolver, Stop, make_optimizer, make_reporting_optimizer
 from bench.problems import Problem, load_problem
+from bench.specs import parameters
 from logreg_kernels import Objective, bind
 
 KERNELS = ["numpy", "torch-autograd"]
@@ -26,8 +27,8 @@ MINI_BATCH_PASSES = {"iris:l2=0.01": 60, "wine:l2=0.01": 20}
 SHORT = Budget(passes=6, seconds=60.0)
 
 METHODS = ["l-bfgs-b", "bfgs", "newton-cg", "trust-ncg", "trust-exact"]
-BY_NAME = [name for name in OPTIMIZERS if not is_refit(make_optimizer(name))]
-MINI_BATCH = [name for name in BY_NAME if hasattr(make_optimizer(name), "batch_size")]
+BY_NAME = [name for name in OPTIMIZERS if not isinstance(make_optimizer(name), RefitSolver)]
+MINI_BATCH = [name for name in BY_NAME if "batch_size" in parameters(OPTIMIZERS[name])]
 SPECS = [
     *BY_NAME,
     "lbfgs:line_search=strong_wolfe",
@@ -127,7 +128,7 @@ def test_it_calls_what_it_says_it_needs(spec: str) -> None:
 
     with pytest.raises(BudgetSpent):
         optimizer.run(Spy(), objective.as_coefficients(np.zeros(4)), _rng(), _stop_after(4))
-    assert called & {"hvp", "hessian"} == set(getattr(optimizer, "needs", ()))
+    assert called & {"hvp", "hessian"} == set(optimizer.needs)
 
 
 @pytest.mark.parametrize("spec", [spec for spec in SPECS if "batch" not in spec])
@@ -145,7 +146,7 @@ def test_the_budget_of_epochs_is_an_end_without_convergence() -> None:
 
 
 def test_refit_solvers_are_told_from_the_others() -> None:
-    assert {name for name in OPTIMIZERS if is_refit(make_optimizer(name))} == {
+    assert {name for name in OPTIMIZERS if isinstance(make_optimizer(name), RefitSolver)} == {
         "sklearn",
         "glum",
         "snapml",

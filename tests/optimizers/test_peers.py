@@ -14,7 +14,6 @@ from bench.optimizers import (
     Fit,
     RefitSolver,
     glum_refit,
-    is_refit,
     make_optimizer,
     peer_library,
     snapml_refit,
@@ -45,7 +44,7 @@ FINEST = {"snapml:dual=true": 5e-7}
 
 def solver_of(spec: str) -> RefitSolver:
     solver = make_optimizer(spec)
-    assert is_refit(solver)
+    assert isinstance(solver, RefitSolver)
     return solver
 
 

@@ -128,7 +128,7 @@ def test_what_nobody_can_write_is_not_copied() -> None:
 def test_test_splits_of_either_kind() -> None:
     problem, dense = pair(2, c=3)
     w = np.random.default_rng(0).standard_normal(problem.coefficient_shape)
-    of_sparse, of_dense = (quality(p, w, solve(p)) for p in (problem, dense))
+    of_sparse, of_dense = (vars(quality(p, w, solve(p))) for p in (problem, dense))
     assert of_sparse == pytest.approx(of_dense, rel=1e-12)
     with pytest.raises(ValueError, match="X_test has 7 columns, X has 8"):
         Problem("a", problem.X, problem.y, X_test=sp.csr_array((9, 7)), y_test=dense.y[:9])

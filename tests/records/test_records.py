@@ -217,6 +217,8 @@ WRONG_TYPES: dict[str, dict[str, Any]] = {
     "score": {"score": None},
     "score a list": {"score": []},
     "score of text": {"score": {"gap": "small"}},
+    "score of another column": {"score": {"gap": 1.0, "time_to_1e-11_s": 1.0}},
+    "kernel times with a run's column": {"kind": "kernel", "score": {"gap": 1.0}, "samples": {}},
     "samples": {"samples": None},
     "samples not lists": {"samples": dict.fromkeys(SAMPLES, 1.0)},
     "samples of text": {"samples": SAMPLES | {"f": ["a", "b", "c"]}},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 from record_cases import RUN, SAMPLES, TIMING, UNAVAILABLE
 
-from bench.records import TARGETS, RecordStore
+from bench.records import COLUMNS, TARGETS, RecordStore
 from bench.records.results import Results
 
 CELL = ["problem", "kernel", "optimizer", "device", "dtype", "seed", "repetition"]
@@ -28,6 +29,14 @@ EMPTY = Results(())
 
 def numeric(frame: pd.DataFrame, names: list[str]) -> bool:
     return all(pd.api.types.is_numeric_dtype(frame[name]) for name in names)
+
+
+def test_every_column_says_what_it_means() -> None:
+    assert len(COLUMNS) == 51
+    assert all(COLUMNS.values())
+    assert "nats" in COLUMNS["gap"]
+    assert COLUMNS["time_to_1e-3_s"].startswith("seconds until the relative gap was first 1e-3")
+    assert list(EMPTY.scores().columns) == [*CELL, "sampling", "status", "message", *COLUMNS]
 
 
 def test_targets_are_the_contracts() -> None:
@@ -113,3 +122,9 @@ def test_problems_are_a_row_a_problem() -> None:
     assert frame["exists"][0] is True
     assert frame["l2"].tolist() == [0.0, 0.5]
     assert list(EMPTY.problems().columns) == list(frame.columns)
+
+
+def test_the_page_of_columns_is_up_to_date() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    page = runpy.run_path(str(docs / "make_columns.py"))["page"]
+    assert (docs / "columns.md").read_text(encoding="utf-8") == page()
