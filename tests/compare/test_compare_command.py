@@ -9,16 +9,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import bench.compare.saved
+import bench.compare.selftest
 import pytest
+from bench.compare.selftest import SelfTest
 from command_cases import Command, commands_in
 from repositories import cells_source, commit, git
 
 import bench.compare.command
 import bench.compare.compare_commits
-import bench.compare.saved
-import bench.compare.selftest
 from bench.compare.comparison import load_comparison
-from bench.compare.selftest import SelfTest
 from logreg_kernels import KERNELS
 
 OWN = ("--cells", "cells.py")

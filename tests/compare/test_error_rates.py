@@ -16,10 +16,10 @@ from bench.cells.definitions import chosen_suite
 from bench.command.options import Selection
 from bench.command.progress import Progress
 from bench.compare.comparison import FAILED, Cell, CellResult
-from bench.compare.open_cell import OpenCell
-from bench.compare.planted import reads_of, tune
+from bench.compare.error_rates import _required, _row, measure_error_rates
+from bench.compare.injection import reads_of, rows_for_share
+from bench.compare.prepared_cell import PreparedCell
 from bench.compare.sampling import Plan
-from bench.compare.selftest import _asked, _row, self_test
 from bench.counters.reads_csr import counted_csr, counting_sparse
 from bench.counters.reads_numpy import Reads
 
@@ -41,7 +41,7 @@ def test_reads_are_tuned_to_the_share_of_a_clock_that_is_known(
     def block_s(rows: int) -> tuple[float, float]:
         return work_s, (call_s + rows * row_s) * noise.uniform(0.99, 1.01)
 
-    rows = tune(block_s, share, rows=100)
+    rows = rows_for_share(block_s, share, rows=100)
     assert (call_s + rows * row_s) / work_s == pytest.approx(share, rel=0.03, abs=row_s / work_s)
 
 
@@ -57,7 +57,7 @@ class CountedRows(np.ndarray):
 
 @given(rows=st.integers(1, 1000), n=st.integers(1, 60), sparse=st.booleans())
 @settings(deadline=None)
-def test_as_many_rows_are_read_as_asked(rows: int, n: int, sparse: bool) -> None:
+def test_as_many_rows_are_read_as_required(rows: int, n: int, sparse: bool) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("logreg_kernels.validation.check_matrix", lambda X, dtype: X)
         if sparse:
@@ -79,8 +79,8 @@ def test_planted_reads_are_in_each_block(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("BENCH_TREE", str(ROOT))
     for optimizer in ("", "lbfgs"):
         cell = asdict(Cell("iris", "numpy", optimizer, "cpu", "float64"))
-        _, nothing = OpenCell(cell, None, 0.0)._block()
-        _, planted = OpenCell(cell, None, 0.5)._block()
+        _, nothing = PreparedCell(cell, None, 0.0)._block()
+        _, planted = PreparedCell(cell, None, 0.5)._block()
         assert nothing == 0
         assert planted > 0
 
@@ -92,7 +92,7 @@ def test_a_whole_self_test_in_a_few_seconds(
     selection = Selection(None, ("iris",), ("lbfgs",), ("numpy",), (), None, None, None)
     plan = Plan(minutes=1e-6)
     told: list[Progress] = []
-    tested = self_test(
+    tested = measure_error_rates(
         chosen_suite(selection.suite, selection.replaced),
         plan,
         2,
@@ -125,18 +125,18 @@ def _frame(same: dict[str, int], *planted: dict[str, int]) -> pd.DataFrame:
 
 
 def test_a_failed_cell_of_the_same_commit_is_an_alarm_and_of_a_slow_one_no_detection() -> None:
-    asked = _asked(_frame({"SAME": 97, "FAILED": 3}, {"FAILED": 100}), [0.8], load=False)
-    assert not any(met for what, met in asked.items() if "decided" not in what)
+    required = _required(_frame({"SAME": 97, "FAILED": 3}, {"FAILED": 100}), [0.8], load=False)
+    assert not any(met for what, met in required.items() if "decided" not in what)
 
 
 def test_a_test_that_decides_nothing_is_not_met() -> None:
-    asked = _asked(_frame({"INCONCLUSIVE": 60, "SAME": 40}), [], load=True)
-    assert list(asked.values()) == [True, False]
+    required = _required(_frame({"INCONCLUSIVE": 60, "SAME": 40}), [], load=True)
+    assert list(required.values()) == [True, False]
 
 
-def test_rates_are_held_against_what_is_asked() -> None:
+def test_rates_are_held_against_what_is_required() -> None:
     good = _frame({"SAME": 198, "SLOWER": 2}, {"SLOWER": 8, "SAME": 2}, {"SLOWER": 10})
-    assert all(_asked(good, [0.8, 0.95], load=False).values())
+    assert all(_required(good, [0.8, 0.95], load=False).values())
     bad = _frame({"SAME": 197, "SLOWER": 3}, {"SLOWER": 7, "SAME": 3}, {"SLOWER": 10})
-    assert list(_asked(bad, [0.8, 0.95], load=False).values()) == [False, True, False, True]
-    assert all(_asked(bad[:1], [], load=True).values())
+    assert list(_required(bad, [0.8, 0.95], load=False).values()) == [False, True, False, True]
+    assert all(_required(bad[:1], [], load=True).values())

@@ -1,4 +1,4 @@
-"""Slow-downs planted on purpose: more reads of X, of as many rows as take a given time."""
+"""Injected slow-downs: further reads of X that take a chosen share of a block's time."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from .units import Call
-
-_TUNINGS = 4
+_ROUNDS = 4
 _BLOCKS = 8
 
 
-def reads_of(X: Any, device: str, dtype: str) -> Callable[[int], Call]:
-    """Makes calls that read so many rows of X: products of its first rows with a vector.
+def reads_of(X: Any, device: str, dtype: str) -> Callable[[int], Callable[[], None]]:
+    """A function that makes calls which read a number of rows of X.
 
-        X_[:m] v, k times,    k = ceil(rows / n),   m = rows / k
+    A call multiplies the first m rows of X by a vector, k times:
+
+        X_[:m] v,    k = ceil(rows / n),   m = rows / k
 
     Args:
         X: shape (n, d), dense or CSR.
         device, dtype: where and in which type the products are computed.
+    Returns:
+        a function of the number of rows, which returns the call.
     Traffic: the rows that are asked for, from wherever the caches have them.
     """
     from logreg_kernels.validation import check_dtype, check_matrix
@@ -29,11 +31,12 @@ def reads_of(X: Any, device: str, dtype: str) -> Callable[[int], Call]:
     matrix: Any = check_matrix(X, check_dtype(dtype))
     vector: Any = np.ones(matrix.shape[1], dtype=dtype)
     n = matrix.shape[0]
-    place = _on(device)
+    transfer = _transfer_to(device)
 
-    def reads(rows: int) -> Call:
+    def reads(rows: int) -> Callable[[], None]:
         times = max(1, math.ceil(rows / n))
-        part, vector_there = place(matrix[: max(1, round(rows / times))]), place(vector)
+        part = transfer(matrix[: max(1, round(rows / times))])
+        vector_there = transfer(vector)
 
         def call() -> None:
             for _ in range(times):
@@ -44,34 +47,33 @@ def reads_of(X: Any, device: str, dtype: str) -> Callable[[int], Call]:
     return reads
 
 
-def _on(device: str) -> Callable[[Any], Any]:
-    """Brings an array, or CSR, to a device; NumPy's and SciPy's own on the CPU."""
+def _transfer_to(device: str) -> Callable[[Any], Any]:
+    """A function that brings an array or CSR matrix to a device; on a CPU it changes nothing."""
     if device == "cpu":
         return lambda array: array
     import torch
 
-    def place(array: Any) -> Any:
+    def transfer(array: Any) -> Any:
         if hasattr(array, "indptr"):
             starts, columns = torch.from_numpy(array.indptr), torch.from_numpy(array.indices)
             values = torch.from_numpy(array.data)
             return torch.sparse_csr_tensor(starts, columns, values, array.shape).to(device)
         return torch.from_numpy(array).to(device)
 
-    return place
+    return transfer
 
 
-def tune(block_s: Callable[[int], tuple[float, float]], share: float, rows: int) -> int:
+def rows_for_share(block_s: Callable[[int], tuple[float, float]], share: float, rows: int) -> int:
     """How many rows to read for the reads to take a share of a block's time.
 
     Args:
-        block_s: seconds of the work of a block, and of the reads of so many rows after it.
+        block_s: of a number of rows, the seconds of a block's work and of the reads after it.
         share: the slow-down that is wanted, 0.05 for 5%.
         rows: how many to begin with.
     Returns:
-        the number of rows; at least one, so that a share may be exceeded where a single read costs
-        more than that.
+        the number of rows, at least 1. A single row may cost more than the share.
     """
-    for _ in range(_TUNINGS):
+    for _ in range(_ROUNDS):
         work_s, read_s = np.median([block_s(rows) for _ in range(_BLOCKS)], axis=0)
         rows = max(1, round(rows * share * work_s / read_s))
     return rows
