@@ -1,4 +1,4 @@
-"""What `compare --self-test` plants, and what it says of itself."""
+"""What `selfcheck compare` injects, and the error rates that it reports."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.cells.definitions import chosen_suite
-from bench.command.options import Selection
 from bench.command.progress import Progress
 from bench.compare.comparison import FAILED, Cell, CellResult
 from bench.compare.error_rates import _required, _row, measure_error_rates
 from bench.compare.injection import reads_of, rows_for_share
+from bench.compare.options import quick_suite
 from bench.compare.prepared_cell import PreparedCell
 from bench.compare.sampling import Plan
 from bench.counters.reads_csr import counted_csr, counting_sparse
@@ -75,25 +74,24 @@ def test_as_many_rows_are_read_as_required(rows: int, n: int, sparse: bool) -> N
     assert abs(sum(CountedRows.read) - rows) <= len(CountedRows.read) / 2
 
 
-def test_planted_reads_are_in_each_block(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_injected_reads_are_in_each_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_TREE", str(ROOT))
     for optimizer in ("", "lbfgs"):
         cell = asdict(Cell("iris", "numpy", optimizer, "cpu", "float64"))
         _, nothing = PreparedCell(cell, None, 0.0)._block()
-        _, planted = PreparedCell(cell, None, 0.5)._block()
+        _, injected = PreparedCell(cell, None, 0.5)._block()
         assert nothing == 0
-        assert planted > 0
+        assert injected > 0
 
 
-def test_a_whole_self_test_in_a_few_seconds(
+def test_all_rates_are_measured_in_a_few_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    selection = Selection(None, ("iris",), ("lbfgs",), ("numpy",), (), None, None, None)
     plan = Plan(minutes=1e-6)
     told: list[Progress] = []
     tested = measure_error_rates(
-        chosen_suite(selection.suite, selection.replaced),
+        quick_suite(("iris",), ("lbfgs",), ("numpy",)),
         plan,
         2,
         0,
@@ -103,8 +101,8 @@ def test_a_whole_self_test_in_a_few_seconds(
     assert not tested.passed
     assert "SLOWER or FAILED at most 1% of the same commit's cells: met" in tested.words
     assert "found at least 80% of slow-downs of 5%: NOT met" in tested.words
-    found = pd.read_csv(tmp_path / "compare_selftest.csv")
-    assert found.planted.tolist() == [0.0, 0.0, 0.0, 0.0, 0.05, 0.05, 0.1, 0.1]
+    found = pd.read_csv(tmp_path / "compare_selfcheck.csv")
+    assert found.injected.tolist() == [0.0, 0.0, 0.0, 0.0, 0.05, 0.05, 0.1, 0.1]
     assert set(found.verdict) == {"INCONCLUSIVE"}, found.reason.tolist()
     # Two cells in each of four comparisons; the budget ends after a cell of each.
     assert [(one.done, one.total) for one in told] == [(k, 8) for k in (0, 2, 4, 6)]
@@ -118,9 +116,9 @@ def _found(**verdicts: int) -> list[CellResult]:
     ]
 
 
-def _frame(same: dict[str, int], *planted: dict[str, int]) -> pd.DataFrame:
+def _frame(same: dict[str, int], *injected: dict[str, int]) -> pd.DataFrame:
     rows = [_row(0.0, _found(**same), 1.0)]
-    rows += [_row(0.05 * k, _found(**found), 1.0) for k, found in enumerate(planted, start=1)]
+    rows += [_row(0.05 * k, _found(**found), 1.0) for k, found in enumerate(injected, start=1)]
     return pd.DataFrame(rows)
 
 

@@ -22,7 +22,7 @@ FOUND = """
 from pathlib import Path
 
 import bench.compare.compare_commits
-from bench.comparisons import CellResult, Comparison, Side
+from bench.compare.comparison import CellResult, Comparison, Side
 
 def compare_commits(commits, cells, plan):
     assert commits.base == "the-base", commits
@@ -34,7 +34,7 @@ def compare_commits(commits, cells, plan):
     side = Side("HEAD", "0" * 40, "Rename --minutes")
     environment = dict(cpu="A CPU", usable_cores=2, gpus=[], torch_threads=1, torch="2",
                        numpy="2", python="3")
-    return Comparison(side, side, results, 0.05, 0.95, True, 10, 60.0, environment, "now")
+    return Comparison(side, side, results, 0.05, 0.95, 10, 60.0, environment, "now")
 
 bench.compare.compare_commits.compare_commits = compare_commits
 """
