@@ -19,6 +19,9 @@ from bench.compare.report import headline, markdown, write_comparison
 from bench.compare.sampling import Plan
 from bench.compare.worktrees import WORKING_TREE, merge_base, repository, side
 from bench.errors import InputError
+from bench.statistics.verdicts import LOOKS
+
+pytestmark = pytest.mark.usefixtures("few_sessions")
 
 
 def compare(
@@ -33,11 +36,16 @@ def verdicts(comparison: Comparison) -> dict[str, str]:
     return {result.cell.problem: result.verdict for result in comparison.cells}
 
 
-def test_each_verdict_on_a_clock_that_is_known(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_each_verdict_on_a_clock_that_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.compare.sampling.LOOKS", LOOKS)
     commit(tmp_path, "base", cells=cells_source(slow=1e-3, fast=1e-3, same=1e-3))
     (tmp_path / "cells.py").write_text(cells_source(slow=1.2e-3, fast=0.8e-3, same=1.005e-3))
     found = compare(tmp_path)
     assert verdicts(found) == {"slow": "SLOWER", "fast": "FASTER", "same": "SAME"}
+    assert found.sessions == LOOKS[0]
     slow = next(result for result in found.cells if result.cell.problem == "slow")
     assert slow.ratio == pytest.approx(1.2, rel=0.01)
     assert slow.low is not None

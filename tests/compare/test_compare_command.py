@@ -10,8 +10,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import bench.compare.saved
-import bench.compare.selftest
 import pytest
 from command_cases import Command, commands_in
 from comparison_files import cells_found
@@ -19,6 +17,8 @@ from repositories import cells_source, commit, git
 
 import bench.compare.command
 import bench.compare.compare_commits
+import bench.compare.error_rates
+from bench.compare.error_rates import ErrorRates
 from logreg_kernels import KERNELS
 
 ROOT = Path(__file__).parents[2]
@@ -286,6 +286,8 @@ PyMODINIT_FUNC PyInit_{name}(void) {{ return PyModule_Create(&module); }}
 """
 SETUP = """
 from setuptools import Extension, setup
+
+pytestmark = pytest.mark.usefixtures("few_sessions")
 setup(
     name="mine",
     packages=["mine"],

@@ -16,6 +16,8 @@ from bench.compare.comparison import Cell, CellResult, Comparison
 from bench.compare.sampling import Plan, _CellSamples, _Lost, _SidePair, sample
 from bench.compare.workloads import NotTimed
 
+pytestmark = pytest.mark.usefixtures("few_sessions")
+
 ROOT = Path(__file__).parents[2]
 AT = {"device": "cpu", "dtype": "float64"}
 ENDS = "adam:lr=0.1"
