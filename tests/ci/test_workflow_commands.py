@@ -150,7 +150,7 @@ def job_steps(workflow: str, job: str) -> list[Step]:
 
 
 KERNEL = "logreg_kernels/numpy_kernel/binary.py"
-ALL_KERNELS = '("numpy", "torch-autograd", "fused-cpu")\n'
+KERNELS = '("numpy", "torch-autograd", "fused-cpu")\n'
 QUICK_PROBLEMS = '("iris", "breast_cancer", "digits", "synthetic:n=5000,d=50,cond=1000")'
 
 

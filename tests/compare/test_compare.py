@@ -315,6 +315,7 @@ def test_a_comparison_is_kept_whole(tmp_path: Path) -> None:
     assert "<details>" not in summary  # no cell is the same: the table has them all
 
 
+@pytest.mark.slow
 def test_a_cell_that_hangs_or_starts_processes_ends_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
