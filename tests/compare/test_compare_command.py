@@ -21,6 +21,7 @@ import bench.compare.error_rates
 from bench.compare.error_rates import ErrorRates
 from logreg_kernels import KERNELS
 
+pytestmark = pytest.mark.usefixtures("few_sessions")
 ROOT = Path(__file__).parents[2]
 OWN = ("--cells", "cells.py")
 SUITE = {"--problem": "iris", "--optimizer": "lbfgs", "--kernel": "numpy"}
@@ -286,8 +287,6 @@ PyMODINIT_FUNC PyInit_{name}(void) {{ return PyModule_Create(&module); }}
 """
 SETUP = """
 from setuptools import Extension, setup
-
-pytestmark = pytest.mark.usefixtures("few_sessions")
 setup(
     name="mine",
     packages=["mine"],
