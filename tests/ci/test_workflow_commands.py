@@ -265,6 +265,7 @@ def test_only_lines_of_history_are_kept_and_none_is_lost(tmp_path: Path) -> None
     assert clone.git("show", "FETCH_HEAD:runs.jsonl") == "1\n2"
 
 
+@pytest.mark.slow
 def test_the_action_compares_another_repository(tmp_path: Path) -> None:
     """The file lies in a folder with our package's name, as may well be."""
     (tmp_path / "files" / "bench").mkdir(parents=True)

@@ -84,6 +84,7 @@ def test_injected_reads_are_in_each_block(monkeypatch: pytest.MonkeyPatch) -> No
         assert injected > 0
 
 
+@pytest.mark.slow
 def test_all_rates_are_measured_in_a_few_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,7 +48,8 @@ def head(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_cell_that_ends_its_process_ends_no_other_of_its_place_and_none_of_the_next(
+@pytest.mark.slow
+def test_a_cell_that_ends_its_process_ends_no_other_that_shares_it_and_none_of_the_next(
     head: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench.compare.sampling.LOOKS", (2,))
@@ -66,6 +67,7 @@ def test_a_cell_that_ends_its_process_ends_no_other_of_its_place_and_none_of_the
         assert len(found[f"{problem} · lbfgs · numpy"].log_ratios) == sessions
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="sides fork on Linux only")
 def test_a_child_that_ended_between_two_cells_is_started_anew() -> None:
     pair = _SidePair((ROOT, ROOT), 0, suite=True)
@@ -85,6 +87,7 @@ def test_a_child_that_ended_between_two_cells_is_started_anew() -> None:
         pair.close()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="sides fork on Linux only")
 def test_beside_a_side_that_ended_the_other_is_started_anew_too() -> None:
     """Its memory would have a past that the new one's has not."""
@@ -97,11 +100,11 @@ def test_beside_a_side_that_ended_the_other_is_started_anew_too() -> None:
         os.kill(int(child), signal.SIGKILL)
         with pytest.raises(NotTimed, match="its process ended"):
             pair.sides[1].prepare(Cell("iris", "numpy", "lbfgs", **AT))
-        same_place = Cell("iris", "numpy", **AT)
-        pair.switch_to(same_place)
+        same_process = Cell("iris", "numpy", **AT)
+        pair.switch_to(same_process)
         assert not before & {process._process.pid for process in pair.sides}
         for process in pair.sides:
-            process.prepare(same_place)
+            process.prepare(same_process)
             assert process.block_s() > 0
     finally:
         pair.close()
@@ -135,7 +138,8 @@ def test_an_end_of_each_side_is_two_ends_of_neither() -> None:
     assert one.verdict == "FAILED"
 
 
-def test_what_is_planted_is_tuned_with_nothing_beside_it_until_its_rows_are_known() -> None:
+@pytest.mark.slow
+def test_what_is_injected_is_tuned_with_nothing_beside_it_until_its_rows_are_known() -> None:
     pair = _SidePair((ROOT, ROOT), 0, suite=True)
     try:
         one = _CellSamples(Cell("iris", "numpy", **AT))
