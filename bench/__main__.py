@@ -17,7 +17,12 @@ COMMANDS = {
     "counters": "bench.counters.command:counters",
     "history": "bench.history.command:history",
     "roofline": "bench.roofline.command:roofline",
-    "selfcheck": "bench.selfcheck.command:selfcheck",
+}
+SELFCHECKS = {
+    "timing": "bench.selfcheck.command:timing",
+    "recorder": "bench.selfcheck.command:recorder",
+    "harness": "bench.selfcheck.command:harness",
+    "compare": "bench.compare.selfcheck_command:compare",
 }
 
 
@@ -37,6 +42,20 @@ def bench() -> None:
 
     The main job is `python -m bench report`.
     """
+
+
+@bench.group(
+    cls=LazyGroup,
+    commands_at=SELFCHECKS,
+    epilog="""\b
+Examples:
+  python -m bench selfcheck timing
+  python -m bench selfcheck recorder -k numpy
+  python -m bench selfcheck compare
+""",
+)
+def selfcheck() -> None:
+    """Check the harness itself; exit 1 where it falls short."""
 
 
 def console() -> NoReturn:

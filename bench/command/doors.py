@@ -45,7 +45,7 @@ def name_variables(command: click.Command, prefix: str) -> None:
     """
     if isinstance(command, LazyGroup):
         command.prefix = prefix
-    elif isinstance(command, click.Group):
+    if isinstance(command, click.Group):
         for name, below in command.commands.items():
             name_variables(below, f"{prefix}_{_as_variable(name)}")
     for parameter in command.params:

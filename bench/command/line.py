@@ -16,7 +16,6 @@ from bench.errors import InputError
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
-EXIT_OTHER_MACHINE = 3
 
 
 def main(command: click.Command, name: str) -> NoReturn:

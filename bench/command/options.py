@@ -51,10 +51,6 @@ class Selection:
         return self.suite is not None or bool(self.replaced)
 
 
-CELL_OPTIONS = ("--suite", "--problem", "--optimizer", "--kernel", "--device", "--dtype")
-"""What `cell_options` has of `selection`, but for how often each cell is run."""
-
-
 def cell_options(
     *, runs: bool = True, holds: str = "records, tables, plots and the page"
 ) -> Callable[[Command], Command]:

@@ -1,4 +1,4 @@
-"""Which cells a comparison is of: those of a suite, or of a file of the user's own."""
+"""The cells that a comparison times: those of a suite, or the user's own from a file."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from bench.cells.definitions import Suite
 from bench.cells.plan import expand
 from bench.compare.comparison import Cell
 from bench.compare.processes import SideProcess
-from bench.compare.units import NotTimed
+from bench.compare.workloads import NotTimed
 from bench.errors import InputError
 
 
 def suite_cells(suite: Suite) -> list[Cell]:
-    """Each kernel's value and gradient and each optimizer's run, of all places of a suite.
+    """The value and gradient of each kernel of a suite, and the run of each optimizer.
 
-    Seeds and repetitions are the sampling's own business here: each is the same cell. Cells of one
-    place come one after the other, so that a side can keep its problem and kernel.
+    Seeds and repetitions make no cells of their own here, since sampling repeats each cell itself.
+    Cells that share a process stand together, so that it can keep its problem and kernel.
 
     Raises:
         InputError: see `expand`.
@@ -32,20 +32,20 @@ def suite_cells(suite: Suite) -> list[Cell]:
         for run in runs
         if run.unavailable is None
     ]
-    places = list(dict.fromkeys(cell.place for cell in cells))
-    return sorted(dict.fromkeys(cells), key=lambda cell: places.index(cell.place))
+    keys = list(dict.fromkeys(cell.process_key for cell in cells))
+    return sorted(dict.fromkeys(cells), key=lambda cell: keys.index(cell.process_key))
 
 
 def file_cells(file: str, trees: tuple[Path, Path]) -> list[Cell]:
-    """The cells of a file that is in either tree, in head's order, those of base alone last.
+    """The cells of a file, in head's order; those that base alone has stand last.
 
     Raises:
-        InputError: neither tree has cells there; with head's reason.
+        InputError: neither worktree has cells there. The message gives head's reason.
     """
     names: list[str] = []
     reasons: list[str] = []
     for tree in reversed(trees):
-        process = SideProcess(tree, (), 1, suite=False)
+        process = SideProcess(tree, None, suite=False)
         try:
             names += process.names(file)
         except NotTimed as error:

@@ -1,7 +1,8 @@
-"""Compare two commits: check them out, sample them in turns, say what was found."""
+"""Compare two commits: check them out, build them, and sample them in turns."""
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import time
@@ -16,33 +17,33 @@ from bench.compare.cells import file_cells
 from bench.compare.comparison import Cell, CellResult, Comparison, Side
 from bench.compare.processes import SideProcess
 from bench.compare.sampling import Plan, sample
-from bench.compare.units import NotTimed
+from bench.compare.workloads import NotTimed
 from bench.compare.worktrees import WORKING_TREE, checked_out, merge_base, repository, side
 from bench.errors import InputError
 from bench.git import git, without_hook
 from bench.measure.environment import environment as environment_here
 
-# Both sides run with what is installed here; where one of these differs, that may not be theirs.
+# Both sides run with the packages installed here. Where one of these files differs between the
+# commits, they may ask for other packages.
 _REQUIREMENTS = ("pyproject.toml", "constraints.txt", "requirements.txt", "setup.py", "setup.cfg")
 
 
 @dataclass(frozen=True)
 class Commits:
-    """What to compare, and where.
+    """The two commits to compare.
 
     Args:
-        base, head: any names that git knows; base None is where head left the main branch.
-        folder: somewhere in the repository.
-        file: a file of cells of the user's own, in the repository: relative to its root, or else
-            to `folder`; None for a suite.
-        build: a shell command to run in each worktree before anything is timed.
+        base, head: any names that git knows. None stands for the commit at which head left the
+            main branch.
+        folder: any folder in the repository.
+        file: a file with cells of the user's own, relative to the repository's root or to
+            `folder`; None for cells of a suite.
     """
 
     base: str | None = None
     head: str = WORKING_TREE
     folder: Path = Path()
     file: str | None = None
-    build: str | None = None
 
 
 def compare_commits(
@@ -56,10 +57,10 @@ def compare_commits(
     """Time cells on both sides in turns.
 
     Args:
-        cells: such as `suite_cells` makes; where `commits` names a file, its cells are taken.
-        on_session: given all that is known after each session.
+        cells: such as `suite_cells` makes; left aside where `commits` names a file of cells.
+        on_session: called with the comparison so far after each session.
     Raises:
-        InputError: no repository, no such commit, no change, no cells, or a build that failed.
+        InputError: no repository, no such commit, no change, no cells, or a build failed.
     """
     start = time.monotonic()
     root = repository(commits.folder.resolve())
@@ -74,13 +75,12 @@ def compare_commits(
             "the main branch; change something, or name another base, such as --base HEAD~1"
         )
     with checked_out(root, base, head) as trees:
-        if commits.build:
-            for tree in trees:
-                _build(commits.build, tree)
         if file:
-            environment = {**environment_here(), "torch_threads": plan.threads}
+            for tree in trees:
+                _build(tree, file)
+            environment = {**environment_here(), "torch_threads": 1}
         else:
-            environment = _environment(trees, plan.threads)
+            environment = _environment(trees)
         chosen = file_cells(file, trees) if file else list(cells)
         if not chosen:
             raise InputError("there is nothing to compare: no cell that is named can run here")
@@ -93,7 +93,6 @@ def compare_commits(
                 cells=tuple(results),
                 threshold=plan.threshold,
                 confidence=plan.confidence,
-                paired=True,
                 sessions=sessions,
                 seconds=time.monotonic() - start,
                 environment=environment,
@@ -111,10 +110,10 @@ def compare_commits(
     return comparison(results, sessions)
 
 
-def _environment(trees: tuple[Path, Path], threads: int) -> dict[str, Any]:
-    """What a side's process sees, after a check that its modules are those of its tree."""
+def _environment(trees: tuple[Path, Path]) -> dict[str, Any]:
+    """Machine and versions as head sees them, after a check that each side imports its own tree."""
     for tree in trees:
-        process = SideProcess(tree, (), threads)
+        process = SideProcess(tree, None)
         try:
             found = process.environment()
         except NotTimed as error:
@@ -129,19 +128,40 @@ def _environment(trees: tuple[Path, Path], threads: int) -> dict[str, Any]:
     return dict(found["environment"])
 
 
-def _build(command: str, tree: Path) -> None:
-    """Run it; what it prints, to either output, is seen on standard error."""
+def _build(tree: Path, file: str) -> None:
+    """Run the build command of a worktree, if any; all its output goes to standard error."""
+    command = _build_command(tree / file)
+    if not command:
+        return
     done = subprocess.run(command, shell=True, cwd=tree, env=without_hook(os.environ), stdout=2)
     if done.returncode:
         raise InputError(
-            f"--build failed in {tree.name} with exit code {done.returncode}; what it printed is "
-            "above"
+            f"BUILD of {file} failed in {tree.name} with exit code {done.returncode}; its output "
+            "is above"
         )
 
 
+def _build_command(path: Path) -> str:
+    """The value of `BUILD = "..."` in a file of cells, or nothing.
+
+    The file is only parsed, since to run it may need what is yet to be built.
+    """
+    try:
+        statements = ast.parse(path.read_bytes()).body
+    except (OSError, SyntaxError, ValueError):
+        return ""  # whoever imports it says what is wrong
+    for statement in statements:
+        match statement:
+            case ast.Assign([ast.Name("BUILD")], ast.Constant(str(command))):
+                return command
+    return ""
+
+
 def _relative(file: str, root: Path, folder: Path, sides: Sequence[Side]) -> str:
-    """The file as commits have it, relative to the root: of the root's and the folder's the first
-    that one of the sides has.
+    """The path of a file relative to the repository's root.
+
+    It may have been given relative to the root or to `folder`. The first path that one of the
+    commits has is taken.
 
     Raises:
         InputError: it is outside the repository.

@@ -1,4 +1,4 @@
-"""What a comparison of two commits, or of two saved sets, found: kept as one JSON file."""
+"""What a comparison of two commits found; it is kept as one JSON file."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from bench.errors import InputError
-from bench.files.json_documents import read_document
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # Verdicts of cells that have no ratio; those that have one are in bench.statistics.verdicts.
 FAILED = "FAILED"
@@ -29,7 +27,7 @@ class Cell:
     """What is timed: a call of a kernel, a run of an optimizer, or a cell of the user's own.
 
     Args:
-        problem: a spec; of the user's own cells, the name in `file`.
+        problem: a spec; for a cell of the user's own, its name in `file`.
         kernel: name of a kernel, or the library of a solver that brings its own loss.
         optimizer: a spec; empty for a call of value and gradient.
         file: where the user's own cells are, relative to the repository; empty for ours.
@@ -43,9 +41,11 @@ class Cell:
     file: str = ""
 
     @property
-    def place(self) -> tuple[str, ...]:
-        """What cells that are set up together have in common: a problem, a kernel and where it
-        runs; or a file and the one cell in it."""
+    def process_key(self) -> tuple[str, ...]:
+        """Cells with the same key share a process: those of one problem and one bound kernel.
+
+        A cell of the user's own has a process of its own.
+        """
         if self.file:
             return (self.file, self.problem)
         return (self.problem, self.kernel, self.device, self.dtype)
@@ -58,10 +58,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two: `name` as it was asked for, `commit` as git knows it, `subject` its title.
-
-    Saved results have the folder for a name, and the commit that they were made with.
-    """
+    """One of the two commits: its name as given, its hash, and the first line of its message."""
 
     name: str
     commit: str
@@ -75,14 +72,14 @@ class CellResult:
     Args:
         cell: what was timed.
         verdict: see `bench.statistics.verdicts`, or one of those above.
-        ratio, low, high: head's time over base's, and its interval over all cells together; None
-            where there is none.
-        base_s, head_s: median seconds of each session; of saved results, the middle of each run.
-        log_ratios: one for each session; none for saved results.
-        work: "passes" of a run (0: not a run; a part of one where one is long; of a library's
-            solver its iterations) and "calls" a block; in a self-test "rows" of X that are read
-            besides.
-        reason: why there is no ratio, or no interval, in one line.
+        ratio, low, high: head's time over base's, with the ends of its interval, which holds for
+            all cells together; None where there is no ratio.
+        base_s, head_s: median seconds of a call, one entry a session.
+        log_ratios: log(head / base), one entry a session.
+        work: what a block repeats. "calls": calls a block; "passes": passes of a run, or
+            iterations of another library's solver, 0 for a call of a kernel; "rows": rows of X
+            that are read as an injected slow-down.
+        reason: why there is no ratio, in one line.
     """
 
     cell: Cell
@@ -102,10 +99,9 @@ class Comparison:
     """All cells of two sides.
 
     Args:
-        paired: whether the sides took turns.
-        sessions: how often everything was started anew; 0 for saved results.
-        seconds: that all of it took.
-        notes: what a reader must know besides, one line each.
+        sessions: how often new processes were started for both sides.
+        seconds: duration of the whole comparison.
+        notes: further facts that a reader needs, one line each.
     """
 
     base: Side
@@ -113,7 +109,6 @@ class Comparison:
     cells: tuple[CellResult, ...]
     threshold: float
     confidence: float
-    paired: bool
     sessions: int
     seconds: float
     environment: Mapping[str, Any]
@@ -127,45 +122,22 @@ class Comparison:
         return tuple(cell for cell in self.cells if cell.verdict in REGRESSIONS)
 
     def require_timed(self) -> None:
-        """Raise InputError where no cell could be timed on both sides: that is no answer.
+        """Raise InputError where no cell could be timed on both sides.
 
-        If all of them are new, or gone, it is one: there is nothing to compare with.
+        Cells that are all new, or gone, are no error: there is nothing to compare them with.
         """
         verdicts = {cell.verdict for cell in self.cells}
         if NOT_TIMED in verdicts and verdicts <= {NEW, GONE, NOT_TIMED}:
             reason = next(cell.reason for cell in self.cells if cell.verdict == NOT_TIMED)
             raise InputError(
                 f"no cell could be timed on both sides, the first because: {reason} (all reasons: "
-                "tables/comparison.md in the results folder)"
+                "comparison.md in the results folder)"
             )
 
 
 def as_json(comparison: Comparison) -> str:
     """The whole, samples included; an end of an interval at infinity is null."""
     return json.dumps(_finite(dataclasses.asdict(comparison)), indent=1, allow_nan=False) + "\n"
-
-
-def load_comparison(path: Path) -> Comparison:
-    """Read what `as_json` wrote.
-
-    Raises:
-        InputError: the file is something else, or of another version.
-    """
-    return read_document(
-        path, "a comparison", SCHEMA_VERSION, "python -m bench compare", _comparison
-    )
-
-
-def _comparison(fields: dict[str, Any]) -> Comparison:
-    fields["base"], fields["head"] = Side(**fields["base"]), Side(**fields["head"])
-    fields["cells"] = tuple(_cell_result(cell) for cell in fields["cells"])
-    fields["notes"] = tuple(fields["notes"])
-    return Comparison(**fields)
-
-
-def _cell_result(fields: dict[str, Any]) -> CellResult:
-    samples = {name: tuple(fields[name]) for name in ("base_s", "head_s", "log_ratios")}
-    return CellResult(**{**fields, "cell": Cell(**fields["cell"]), **samples})
 
 
 def _finite(value: Any) -> Any:

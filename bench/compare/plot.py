@@ -15,9 +15,9 @@ _COLOURS = {"SLOWER": "#D55E00", "FASTER": "#009E73", "SAME": "#56B4E9", "INCONC
 
 
 def plot(comparison: Comparison) -> Figure:
-    """Each cell's ratio with its interval, the worst on top; the band is what counts as the same.
+    """Each cell's ratio with its interval, the slowest on top; a band shows what counts as SAME.
 
-    The axis is logarithmic: twice as slow and twice as fast are as far from 1.
+    The axis is logarithmic: twice as slow and twice as fast are equally far from 1.
     """
     cells = [cell for cell in comparison.cells if cell.ratio is not None]
     cells.sort(key=lambda cell: cell.ratio or 0.0)
@@ -52,11 +52,11 @@ def plot(comparison: Comparison) -> Figure:
     return figure
 
 
-_SLOWER_TICKS = (1e3, 100.0, 10.0, 2.0, 1.5, 1.25, 1.1, 1.05, 5.0)  # the most wanted first
+_SLOWER_TICKS = (1e3, 100.0, 10.0, 2.0, 1.5, 1.25, 1.1, 1.05, 5.0)  # in order of preference
 
 
 def _ticks(widest: float) -> list[float]:
-    """Ratios between 1 / widest and widest, alike on both sides, as far apart as their labels."""
+    """Ratios from 1 / widest to widest, symmetric about 1, whose labels do not touch."""
     chosen = [1.0]
     for tick in _SLOWER_TICKS:
         apart = min(abs(math.log(tick / other)) for other in chosen)
@@ -66,6 +66,6 @@ def _ticks(widest: float) -> list[float]:
 
 
 def _within(cell: CellResult) -> float:
-    """How far from 1 its ratio is, and its interval where that is not far wider: for the axis."""
+    """How far from 1 the axis must reach for a cell: to its ratio, and to most of its interval."""
     ratio = max(cell.ratio or 1.0, 1 / (cell.ratio or 1.0))
     return min(max(cell.high or ratio, 1 / (cell.low or 1 / ratio)), ratio * 1.25)

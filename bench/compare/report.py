@@ -1,4 +1,4 @@
-"""A comparison for people: one sentence, a table, and Markdown for a job's summary."""
+"""A comparison for people: one sentence, a table, and a report in Markdown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from statistics import geometric_mean, median
+from statistics import median
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -34,7 +34,7 @@ _ORDER = (FAILED, "SLOWER", "FASTER", "INCONCLUSIVE", NEW, GONE, NOT_TIMED, "SAM
 
 
 def headline(comparison: Comparison) -> str:
-    """The answer in a sentence: what fails, or that nothing does; and whether runs are single."""
+    """The answer in a sentence: what fails, or that nothing does."""
     counted = Counter(cell.verdict for cell in comparison.cells)
     total = len(comparison.cells)
     worst = _sorted(comparison.regressions)
@@ -57,17 +57,11 @@ def headline(comparison: Comparison) -> str:
         )
         if counted[name]
     ]
-    sentence = f"{start}; {text.listing(rest)}." if rest else f"{start}."
-    return f"{sentence} {_ONE_RUN}" if _single_runs(comparison) else sentence
-
-
-_ONE_RUN = (
-    "Saved sets of one run a side: how much two runs of the same code differ wasn't measured."
-)
+    return f"{start}; {text.listing(rest)}." if rest else f"{start}."
 
 
 def table(comparison: Comparison) -> pd.DataFrame:
-    """One row a cell, full numbers, what fails first."""
+    """One row a cell with full numbers; cells that fail stand first."""
     return pd.DataFrame(
         [
             {
@@ -81,8 +75,8 @@ def table(comparison: Comparison) -> pd.DataFrame:
                 "ratio": result.ratio,
                 "low": result.low,
                 "high": result.high,
-                "base_s": _middle_s(result, result.base_s),
-                "head_s": _middle_s(result, result.head_s),
+                "base_s": median(result.base_s) if result.base_s else None,
+                "head_s": median(result.head_s) if result.head_s else None,
                 "sessions": len(result.log_ratios),
                 "passes": result.work.get("passes"),
                 "reason": result.reason,
@@ -93,9 +87,9 @@ def table(comparison: Comparison) -> pd.DataFrame:
 
 
 def readable(results: Iterable[CellResult]) -> pd.DataFrame:
-    """The same for people: what fails first, times in units that fit, ratios with intervals.
+    """The same for people: times in units that fit, and ratios with intervals.
 
-    For a Markdown table: each field is one line, in which a bar does not end the column.
+    Fields suit a Markdown table: each is one line, and its bars are escaped.
     """
     return _readable(results, str)
 
@@ -106,8 +100,8 @@ def _readable(results: Iterable[CellResult], as_text: Callable[[str], str]) -> p
             "verdict": result.verdict,
             "cell": text.in_a_table(as_text(str(result.cell))),
             "head / base": _ratio(result),
-            "base": _seconds(result, result.base_s),
-            "head": _seconds(result, result.head_s),
+            "base": _median(result.base_s),
+            "head": _median(result.head_s),
             "reason": text.in_a_table(as_text(result.reason)),
         }
         for result in _sorted(results)
@@ -118,7 +112,7 @@ def _readable(results: Iterable[CellResult], as_text: Callable[[str], str]) -> p
 
 
 def notable(comparison: Comparison) -> list[CellResult]:
-    """Every cell that is not simply the same."""
+    """The cells with any verdict but SAME."""
     return [cell for cell in comparison.cells if cell.verdict != "SAME"]
 
 
@@ -128,20 +122,12 @@ def describe_sides(comparison: Comparison) -> str:
         f"{role}: {_side(side)}"
         for role, side in (("base", comparison.base), ("head", comparison.head))
     ]
-    if comparison.paired:
-        sessions = "1 session" if comparison.sessions == 1 else f"{comparison.sessions} sessions"
-        how = (
-            f"{sessions} of new processes on both sides in {comparison.seconds:.0f} s, base and "
-            "head in turns"
-        )
-        confidence = f"all intervals together hold with {comparison.confidence:.0%} confidence"
-    else:
-        how = f"two saved sets, which did not take turns, {_runs(comparison)}"
-        confidence = (
-            f"intervals are made for {comparison.confidence:.0%} confidence over all cells, but "
-            "hold only if most cells are unchanged and drift alike from one run to another, which "
-            "can't be checked here"
-        )
+    sessions = "1 session" if comparison.sessions == 1 else f"{comparison.sessions} sessions"
+    how = (
+        f"{sessions} of new processes on both sides in {comparison.seconds:.0f} s, base and "
+        "head in turns"
+    )
+    confidence = f"all intervals together hold with {comparison.confidence:.0%} confidence"
     measured = any(cell.ratio is not None for cell in comparison.cells)
     lines = [
         *sides,
@@ -153,21 +139,19 @@ def describe_sides(comparison: Comparison) -> str:
 
 
 def _what_helps(comparison: Comparison) -> str:
-    """What would decide the cells that are not decided."""
+    """What would give a verdict to the cells that are INCONCLUSIVE."""
     count = sum(cell.verdict == "INCONCLUSIVE" for cell in comparison.cells)
     if not count:
         return ""
     cells = f"{_cells(count)} INCONCLUSIVE"
     noise = "a quieter machine, cells that do more work a call, or a larger --threshold"
-    if not comparison.paired:
-        return f"{cells}: more runs in both folders help, or {noise}"
     if comparison.sessions >= LOOKS[-1]:
         return f"{cells} after {LOOKS[-1]} sessions, the most there are: {noise} helps, not time"
     return f"{cells}: more --minutes help, or fewer cells, {noise}"
 
 
 def markdown(comparison: Comparison) -> str:
-    """A section for a CI job's summary: the sentence, what is notable, and the rest folded."""
+    """The report: the sentence, the cells that are not SAME, and all cells folded away."""
     few, every = notable(comparison), list(comparison.cells)
     parts = [
         f"## Compare: {_as_text(headline(comparison))}",
@@ -187,19 +171,22 @@ def markdown(comparison: Comparison) -> str:
 _HOW_TO_READ = (
     "head / base is the ratio of times with its interval: 1.10x is 10% slower. SAME: the interval "
     "is within {percent} of 1. SLOWER: it is above 1, and the ratio is nearer to the threshold "
-    "than to 1. INCONCLUSIVE: neither could be told. base and head are medians of each by itself, "
-    "which move with the machine; the ratio does so less, and may differ from theirs."
+    "than to 1. INCONCLUSIVE: neither could be told. base and head are the medians of each side "
+    "by itself, which move with the machine. The ratio is taken within each session and moves "
+    "less, so it may differ from the ratio of the two medians."
 )
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
-    """Samples as JSON, the table as CSV and Markdown, and the plot, in a results folder.
+    """The samples as JSON, the report in Markdown, a table as CSV, and the plot.
 
-    Without a ratio there is nothing to plot; an earlier comparison's plot is not left there.
+    Where no cell has a ratio there is no plot, and that of an earlier comparison is removed.
     """
-    written = [write_whole(folder / "comparison.json", as_json(comparison).encode())]
-    shown = readable(comparison.cells)
-    written += write_table(table(comparison), shown, folder / "tables" / "comparison")
+    written = [
+        write_whole(folder / "comparison.json", as_json(comparison).encode()),
+        write_whole(folder / "comparison.md", markdown(comparison).encode()),
+        *write_table(table(comparison), None, folder / "tables" / "comparison"),
+    ]
     picture = folder / "plots" / "comparison"
     if not any(cell.ratio is not None for cell in comparison.cells):
         for old in picture.parent.glob("comparison.*"):
@@ -223,25 +210,15 @@ def _worst(result: CellResult) -> str:
 
 def _ratio(result: CellResult) -> str:
     """Two decimals: what matters here is a few percent."""
-    if result.ratio is None or not math.isfinite(result.ratio):
+    if result.ratio is None:
         return "-"
     high = math.inf if result.high is None else result.high
-    if math.isinf(high) and not result.low:
-        return f"{result.ratio:.2f}x, no interval"
     end = f"{high:.2f}" if high < 1e3 else "beyond"
     return f"{result.ratio:.2f}x [{result.low or 0.0:.2f}-{end}]"
 
 
-def _seconds(result: CellResult, samples: Sequence[float]) -> str:
-    middle = _middle_s(result, samples)
-    return "-" if middle is None else text.seconds(middle)
-
-
-def _middle_s(result: CellResult, samples: Sequence[float]) -> float | None:
-    """Median of the sessions; of saved runs the geometric mean, whose quotient the ratio is."""
-    if not samples:
-        return None
-    return median(samples) if result.log_ratios else geometric_mean(samples)
+def _median(samples_s: Sequence[float]) -> str:
+    return text.seconds(median(samples_s)) if samples_s else "-"
 
 
 def _side(side: Side) -> str:
@@ -257,31 +234,8 @@ def _markdown_table(results: Iterable[CellResult]) -> str:
 
 
 def _as_text(words: str) -> str:
-    """Names and errors as they are, where Markdown would take them for emphasis, code or a tag."""
+    """Words with those characters escaped that Markdown takes for emphasis, code or a tag."""
     return re.sub(r"[\\*`<&~\[]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\\g<0>", words)
-
-
-def _single_runs(comparison: Comparison) -> bool:
-    """Whether any ratio of saved sets is of a single run on a side."""
-    return not comparison.paired and any(
-        min(len(cell.base_s), len(cell.head_s)) == 1
-        for cell in comparison.cells
-        if cell.ratio is not None
-    )
-
-
-def _runs(comparison: Comparison) -> str:
-    """How many runs of a cell there are: "1 run of base and 2 to 3 of head"."""
-    timed = [cell for cell in comparison.cells if cell.ratio is not None]
-    words = []
-    for role, counts in (
-        ("base", {len(cell.base_s) for cell in timed}),
-        ("head", {len(cell.head_s) for cell in timed}),
-    ):
-        few, many = min(counts, default=0), max(counts, default=0)
-        number = str(few) if few == many else f"{few} to {many}"
-        words.append(f"{number} {'run' if many == 1 else 'runs'} of {role}")
-    return text.listing(words)
 
 
 def _cells(count: int) -> str:

@@ -1,4 +1,4 @@
-"""Sample two trees in turns until each cell is decided, or the time is spent."""
+"""Sample two worktrees in turns until each cell has a verdict, or the time limit is reached."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 
 from bench.command.progress import OnProgress, Progress
 from bench.compare.comparison import FAILED, GONE, NEW, NOT_TIMED, Cell, CellResult
-from bench.compare.processes import SideProcess, pinned_cpus
-from bench.compare.units import NotTimed
-from bench.statistics.verdicts import LOOKS, Judged, Verdict, judge, session_log_ratio
+from bench.compare.processes import SideProcess, last_cpu
+from bench.compare.workloads import NotTimed
+from bench.statistics.verdicts import LOOKS, RatioVerdict, Verdict, judge, session_log_ratio
 
-# A cell has about so much time in a session, in quadruples of blocks, base head head base: at least
-# and at most so many. An even number, as every second one begins with head. Two processes of the
-# same code differ by more than what few quadruples leave unknown, so many sessions tell more.
+# The time of a cell in a session, and the fewest and most quadruples of blocks (base, head, head,
+# base) that it is spent on. Their number is even, since every second one begins with head. Two
+# processes of the same code differ by more than what few quadruples leave unknown, so more sessions
+# tell more than more quadruples.
 _CELL_S = 0.1
 _QUADRUPLES = (4, 10)
-# What may have been the machine's doing must happen in so many sessions, if there is time for them.
+# The machine may have ended a process. A cell fails when that happens in so many sessions.
 _TRIES = 2
 
 
@@ -34,22 +35,20 @@ class Plan:
     """How to sample.
 
     Args:
-        threshold: the smallest slow-down that matters: 0.05 for 5%.
-        minutes: of sampling; after so many no further cell is begun.
-        threads: of each library, each on a processor of its own.
-        confidence: that all intervals hold.
-        slow_down: planted into head: reads of X that take this fraction of a cell's time.
+        threshold: the smallest slow-down that matters, 0.05 for 5%.
+        minutes: the time limit of sampling. No cell is started after it.
+        confidence: with which all intervals hold together.
+        slow_down: injected into head: reads of X that take this fraction of a cell's time.
     """
 
     threshold: float = 0.05
     minutes: float = 8.0
-    threads: int = 1
     confidence: float = 0.95
     slow_down: float = 0.0
 
 
 @dataclass
-class _Sampled:
+class _CellSamples:
     """What is known of a cell so far."""
 
     cell: Cell
@@ -58,19 +57,19 @@ class _Sampled:
     head_s: list[float] = field(default_factory=list)
     log_ratios: list[float] = field(default_factory=list)
     verdict: str = Verdict.INCONCLUSIVE
-    judged: Judged | None = None
-    ends: Counter[str] = field(default_factory=Counter)
-    ended: _Ended | None = None
+    judged: RatioVerdict | None = None
+    lost: Counter[str] = field(default_factory=Counter)
+    last_loss: _Lost | None = None
     reason: str = ""
 
     @property
     def decided(self) -> bool:
         return self.verdict != Verdict.INCONCLUSIVE
 
-    def look(self, plan: Plan, cells: int) -> None:
-        """Judge it by what there is."""
-        if self.ended and not self.log_ratios:
-            self.verdict = self.ended.verdict
+    def judge(self, plan: Plan, cells: int) -> None:
+        """Give it a verdict by the sessions so far."""
+        if self.last_loss and not self.log_ratios:
+            self.verdict = self.last_loss.verdict
             return
         if len(self.log_ratios) < 2:
             fewer = "fewer than two sessions can't be judged: give more minutes"
@@ -81,15 +80,17 @@ class _Sampled:
         )
         self.verdict, self.reason = self.judged.verdict, ""
 
-    def fail(self, ended: _Ended) -> None:
-        """Conclude that it has no ratio, or wait for another session, if that may tell otherwise:
-        of a base that could be timed before, no more than this session is lost."""
-        self.ends[ended.verdict] += 1
-        self.ended, self.reason = ended, str(ended)
-        of_base = ended.verdict == NOT_TIMED
-        if ended.again and (self.ends[ended.verdict] < _TRIES or (of_base and self.log_ratios)):
+    def lose(self, loss: _Lost) -> None:
+        """Take note of a session without a ratio, and conclude if another one can't help.
+
+        Where base was timed in an earlier session, its failure costs the cell this session only.
+        """
+        self.lost[loss.verdict] += 1
+        self.last_loss, self.reason = loss, str(loss)
+        base_failed = loss.verdict == NOT_TIMED
+        if loss.retry and (self.lost[loss.verdict] < _TRIES or (base_failed and self.log_ratios)):
             return
-        self.verdict, self.judged = ended.verdict, None
+        self.verdict, self.judged = loss.verdict, None
 
     def result(self) -> CellResult:
         judged = self.judged
@@ -118,21 +119,23 @@ def sample(
     on_progress: OnProgress | None = None,
     on_session: OnSession | None = None,
 ) -> tuple[list[CellResult], int]:
-    """Compare the cells of two trees, session by session; returns results and sessions.
+    """Compare the cells of two worktrees, session by session.
 
-    A session is new processes on either side, pinned to the same processors, and of these a child,
-    or others, for each place. In it each cell that is not decided is set up on both sides and timed
-    in quadruples of blocks, base head head base and head base base head by turns, of which one
-    ratio is made. After so many sessions as `LOOKS` says cells are judged, and those with a verdict
-    are left out from there on.
+    Each session starts new processes for both sides, pinned to the same processor. Cells with
+    different `process_key` are timed in different processes. Each cell without a verdict is set up
+    on both sides and timed in quadruples of blocks: base, head, head, base, and in every second one
+    head, base, base, head. A session gives one ratio a cell. After the numbers of sessions in
+    `LOOKS` cells are judged, and those with a verdict are left out of later sessions.
 
     Args:
-        trees: base and head, checked out.
-        on_progress: told before each cell of each session.
-        on_session: given what is known after each session, so that none of it is lost.
+        trees: the worktrees of base and head.
+        on_progress: called before each cell of each session.
+        on_session: called with the results so far and the number of sessions, after each session.
+    Returns:
+        the results, and the number of sessions.
     """
     end = time.monotonic() + 60 * plan.minutes
-    sampled = [_Sampled(cell) for cell in cells]
+    sampled = [_CellSamples(cell) for cell in cells]
     session = 0
     while session < LOOKS[-1]:
         if session and time.monotonic() >= end:
@@ -144,126 +147,132 @@ def sample(
         session += 1
         if session in LOOKS:
             for one in _undecided(sampled):
-                one.look(plan, len(cells))
+                one.judge(plan, len(cells))
         if on_session:
             on_session([one.result() for one in sampled], session)
     if session not in LOOKS:
         for one in _undecided(sampled):
-            one.look(plan, len(cells))
+            one.judge(plan, len(cells))
     return [one.result() for one in sampled], session
 
 
-def _undecided(sampled: Sequence[_Sampled]) -> list[_Sampled]:
+def _undecided(sampled: Sequence[_CellSamples]) -> list[_CellSamples]:
     return [one for one in sampled if not one.decided]
 
 
 def _session(
     trees: tuple[Path, Path],
-    pending: Sequence[_Sampled],
+    pending: Sequence[_CellSamples],
     plan: Plan,
     session: int,
     end: float,
     total: int,
     on_progress: OnProgress | None,
 ) -> None:
-    pair = _Pair(trees, plan.threads, session % 2, suite=not pending[0].cell.file)
+    pair = _SidePair(trees, session % 2, suite=not pending[0].cell.file)
     try:
         decided = total - len(pending)
         for one in pending:
             if time.monotonic() >= end and one is not pending[0]:
                 return
-            pair.go_to(one.cell)
+            pair.switch_to(one.cell)
             if on_progress:
                 on_progress(Progress(decided, total, f"session {session + 1}: {one.cell}"))
             try:
                 _time(pair, one, plan, session)
-            except _Ended as ended:
-                one.fail(ended)
+            except _Lost as loss:
+                one.lose(loss)
     finally:
         pair.close()
 
 
-class _Ended(Exception):  # noqa: N818 - not an error of this program
-    """A cell that has no ratio: its verdict, and the reason; `again` if another session may tell
-    otherwise."""
-
-    def __init__(self, verdict: str, reason: str, *, again: bool = False) -> None:
-        super().__init__(reason)
-        self.verdict, self.again = verdict, again
-
-
-class _Pair:
-    """Both sides' processes, base first.
+class _Lost(Exception):  # noqa: N818 - not an error of this program
+    """A cell has no ratio in this session.
 
     Args:
-        first: the side, 0 or 1, that is started before the other in this session, and set up
-            before it, unless the work of a block is still to be found, by base.
+        verdict: that of the cell, if no other session has a ratio.
+        reason: why, in one line.
+        retry: whether another session may have one.
+    """
+
+    def __init__(self, verdict: str, reason: str, *, retry: bool = False) -> None:
+        super().__init__(reason)
+        self.verdict, self.retry = verdict, retry
+
+
+class _SidePair:
+    """The processes of both sides, base first.
+
+    Args:
+        first: the side, 0 or 1, that is started first in this session. It also prepares cells
+            first, unless base is still to find the work of a block.
         suite: whether cells are those of our suites.
     """
 
-    def __init__(self, trees: tuple[Path, Path], threads: int, first: int, *, suite: bool) -> None:
-        self._trees, self._threads, self._suite = trees, threads, suite
+    def __init__(self, trees: tuple[Path, Path], first: int, *, suite: bool) -> None:
+        self._trees, self._suite = trees, suite
         self._order = (first, 1 - first)
-        self._cpus = pinned_cpus(threads)
+        self._cpu = last_cpu()
         self._forks = False
-        self._place: tuple[str, ...] = ()
+        self._process_key: tuple[str, ...] = ()
         self.sides = self._start_both()
 
-    def go_to(self, cell: Cell) -> None:
+    def switch_to(self, cell: Cell) -> None:
         """Have both sides ready for a cell, also if the one before it ended their processes.
 
-        Cells of another place are left behind, with how they used the memory: it decides where
-        the arrays of later ones come to lie, the same way in each session, and that moved some by
-        40%. By a fork where that is safe, as it takes milliseconds: imports start no thread that a
-        child would miss. CUDA doesn't survive one, and what a user's file loads isn't known.
+        A cell with another `process_key` gets new processes. What earlier cells left in the memory
+        decides where later arrays lie, the same way in each session, and that moved some times by
+        40%. The new process is a fork where that is safe, which takes milliseconds: our imports
+        start no thread that a child would miss. CUDA does not survive a fork, and the imports of a
+        user's file are not known.
         """
-        if cell.place == self._place:
+        if cell.process_key == self._process_key:
             self._restart_ended()
             return
         forks = self._suite and cell.device == "cpu" and sys.platform == "linux"
-        if self._place and not (forks and self._forks):
+        if self._process_key and not (forks and self._forks):
             self.close()
             self.sides = self._start_both()
-        self._forks, self._place = forks, cell.place
+        self._forks, self._process_key = forks, cell.process_key
         if forks:
             for side in self._order:
                 self._fork(side)
 
-    def open(self, one: _Sampled, slow_down: float) -> None:
-        """Set the cell up on both sides, with the work that base found the first time."""
+    def prepare(self, one: _CellSamples, slow_down: float) -> None:
+        """Set the cell up on both sides, with the work that base found in the first session."""
         if one.work and (not slow_down or "rows" in one.work):
-            base, head = self._open_together(one, slow_down)
+            base, head = self._prepare_together(one, slow_down)
         else:
-            base, head = self._open_in_turn(one, slow_down)
+            base, head = self._prepare_in_turn(one, slow_down)
         if base:
             lacking = base.status in ("gone", "unavailable")
             words = f"base: {base}; head: {head}" if head else f"base: {base}"
-            raise _Ended(NEW if lacking and not head else NOT_TIMED, words, again=not lacking)
+            raise _Lost(NEW if lacking and not head else NOT_TIMED, words, retry=not lacking)
         if head:
             raise _of_head(head)
 
-    def _open_together(self, one: _Sampled, slow_down: float) -> list[NotTimed | None]:
-        """Both at the same time, as setting up may take longer than what is timed."""
+    def _prepare_together(self, one: _CellSamples, slow_down: float) -> list[NotTimed | None]:
+        """Both at the same time, since setting up may take longer than what is timed."""
         for side in self._order:
-            planted = slow_down if side else 0.0
-            self.sides[side].begin_opening(one.cell, one.work, planted)
-        return [_why_not(process.end_opening) for process in self.sides]
+            injected = slow_down if side else 0.0
+            self.sides[side].begin_preparing(one.cell, one.work, injected)
+        return [_why_not(process.wait_prepared) for process in self.sides]
 
-    def _open_in_turn(self, one: _Sampled, slow_down: float) -> list[NotTimed | None]:
-        """Nothing beside it, where the clock decides how much work there is to be."""
+    def _prepare_in_turn(self, one: _CellSamples, slow_down: float) -> list[NotTimed | None]:
+        """One after the other, where the clock decides how much work a block has."""
         base, head = self.sides
 
-        def open_base() -> None:
-            one.work = dict(base.open(one.cell, one.work or None))
+        def prepare_base() -> None:
+            one.work = dict(base.prepare(one.cell, one.work or None))
 
-        def open_head() -> None:
-            found = head.open(one.cell, one.work or None, slow_down)
+        def prepare_head() -> None:
+            found = head.prepare(one.cell, one.work or None, slow_down)
             one.work = {**one.work, **found} if one.work else {}
 
-        return [_why_not(open_base), _why_not(open_head)]
+        return [_why_not(prepare_base), _why_not(prepare_head)]
 
     def quadruple_s(self, first: int) -> NDArray[np.float64]:
-        """Seconds of a unit of work in four blocks, in the order first other other first.
+        """Seconds of a call in four blocks, in the order first, other, other, first.
 
         Returns:
             shape (2, 2): side, its earlier and its later block.
@@ -278,7 +287,7 @@ class _Pair:
             return self.sides[side].block_s()
         except NotTimed as error:
             if side == 0:
-                raise _Ended(NOT_TIMED, f"base: {error}", again=True) from None
+                raise _Lost(NOT_TIMED, f"base: {error}", retry=True) from None
             raise _of_head(error) from None
 
     def close(self) -> None:
@@ -291,14 +300,14 @@ class _Pair:
         return [started[0], started[1]]
 
     def _start(self, side: int) -> SideProcess:
-        return SideProcess(self._trees[side], self._cpus, self._threads, suite=self._suite)
+        return SideProcess(self._trees[side], self._cpu, suite=self._suite)
 
     def _restart(self, side: int) -> None:
         self.sides[side].close()
         self.sides[side] = self._start(side)
 
     def _restart_ended(self) -> None:
-        """Both, as one that is new would not have the memory that the other has."""
+        """Restart both if one has ended: a new process lacks the past of the other's memory."""
         if all(process.alive for process in self.sides):
             return
         self.close()
@@ -308,8 +317,10 @@ class _Pair:
                 self._fork(side)
 
     def _fork(self, side: int) -> None:
-        """One that has ended since it was last asked is started anew; if that one ends, too, it
-        says so when it is asked for a cell."""
+        """Fork a side, or start it anew if it has ended since its last answer.
+
+        If the new one ends, too, it says so when it is asked for a cell.
+        """
         try:
             self.sides[side].fork()
         except NotTimed:
@@ -318,24 +329,24 @@ class _Pair:
                 self.sides[side].fork()
 
 
-def _of_head(error: NotTimed) -> _Ended:
-    """A head that raises does so always; its process may have been ended by the machine."""
+def _of_head(error: NotTimed) -> _Lost:
+    """A head that raises will do so again, but the machine may have ended its process."""
     verdict = GONE if error.status == "gone" else FAILED
-    return _Ended(verdict, f"head: {error}", again=error.status == "ended")
+    return _Lost(verdict, f"head: {error}", retry=error.status == "ended")
 
 
-def _why_not(opened: Callable[[], Any]) -> NotTimed | None:
+def _why_not(prepare: Callable[[], Any]) -> NotTimed | None:
     try:
-        opened()
+        prepare()
     except NotTimed as error:
         return error
     return None
 
 
-def _time(pair: _Pair, one: _Sampled, plan: Plan, session: int) -> None:
+def _time(pair: _SidePair, one: _CellSamples, plan: Plan, session: int) -> None:
     """One session's ratio of one cell."""
-    pair.open(one, plan.slow_down)
-    # Left out: caches and branch predictors are still learning.
+    pair.prepare(one, plan.slow_down)
+    # The first quadruple is left out: caches and branch predictors still adapt.
     first = pair.quadruple_s((session + 1) % 2)
     few, many = _QUADRUPLES
     count = min(max(2 * int(_CELL_S / first.sum() / one.work["calls"] / 2), few), many)

@@ -1,20 +1,20 @@
-"""One side of a comparison: a process that times cells of its own tree, a block at a time.
+"""One side of a comparison: a process that times cells of its own worktree, a block at a time.
 
-Run as a file, `python -P worker.py CPUS THREADS MODULES...`, with the side's tree first in
-PYTHONPATH: `bench` and `logreg_kernels` are then that tree's, while this file is the same for both
-sides, so that commits older than it can be compared, too. It answers each line of JSON on its
+It is run as a file, `python -P worker.py CPU MODULES...`, with the side's worktree first in
+PYTHONPATH. `bench` and `logreg_kernels` are then those of the worktree. This file is the same for
+both sides, so that commits older than it can be compared, too. It answers each line of JSON on its
 standard input with one line on its standard output:
 
     {"ask": "environment"}                  {"tree": ..., "environment": {...}}
-    {"ask": "names", "file": F}             {"names": [...]}, of a file of cells
-    {"ask": "open", "cell": C, "work": W,   {"work": W}, found here where it was null
-     "slow_down": s, "pinned": p}
-    {"ask": "block"}                        {"seconds": t}, of one unit of the cell's work
-    {"ask": "fork"}                         {"forked": true}, from a child that answers from here on
-    {"ask": "leave"}                        {"ended": 0}, from its parent, which goes on
+    {"ask": "names", "file": F}             {"names": [...]}, the cells of a file
+    {"ask": "prepare", "cell": C,           {"work": W}, found here where it was null
+     "work": W, "slow_down": s, "pinned": p}
+    {"ask": "block"}                        {"seconds": t}, the mean of one call in a block
+    {"ask": "fork"}                         {"forked": true}, from a child that answers from now on
+    {"ask": "leave"}                        {"ended": 0}, from the parent of a child that ends
 
-What can't be done is answered with {"status": S, "reason": R}. For a child that ends unasked its
-parent answers with its exit code: {"ended": 3}.
+A request that fails is answered with {"status": S, "reason": R}. For a child that ends unasked its
+parent answers with the exit code: {"ended": 3}.
 """
 
 from __future__ import annotations
@@ -33,43 +33,44 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-if not __package__:  # run as a file: what lies beside it is the same for both sides, too
+if not __package__:  # run as a file: the modules beside it are the same for both sides, too
     __package__ = "bench_side"
     _beside = ModuleType(__package__)
     _beside.__path__ = [str(Path(__file__).parent)]
     sys.modules[__package__] = _beside
 
-from .open_cell import OpenCell
-from .units import NotTimed, load_cells
+from .prepared_cell import PreparedCell
+from .workloads import NotTimed, load_cells
 
 
-def answer(request: Mapping[str, Any], opened: list[OpenCell]) -> dict[str, Any]:
-    """The reply to one request; `opened` holds the open cell, if any."""
+def answer(request: Mapping[str, Any], prepared: list[PreparedCell]) -> dict[str, Any]:
+    """The reply to one request; `prepared` holds the cell that is set up, if any."""
     if request["ask"] == "block":
-        return {"seconds": opened[0].block()}
+        return {"seconds": prepared[0].block_s()}
     if request["ask"] == "names":
         return {"names": list(load_cells(request["file"]))}
-    if request["ask"] == "open":
-        opened.clear()
+    if request["ask"] == "prepare":
+        prepared.clear()
         pinned = processors()
         if not request["pinned"]:
             pin(_ALL)
         try:
-            opened.append(OpenCell(request["cell"], request["work"], request["slow_down"]))
+            cell = PreparedCell(request["cell"], request["work"], request["slow_down"])
+            prepared.append(cell)
             check_modules()
         finally:
             pin(pinned)
-        return {"work": opened[0].work}
+        return {"work": cell.work}
     from bench.measure.environment import environment
 
     return {"tree": str(Path(sys.modules["bench"].__file__ or "")), "environment": environment()}
 
 
 def check_modules() -> None:
-    """What is timed must be of this side's tree: an editable install leads to another checkout.
+    """Check that no module is of another checkout, such as an editable install would bring in.
 
     Raises:
-        NotTimed: a module came from there.
+        NotTimed: one is.
     """
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None) or ""
@@ -77,15 +78,15 @@ def check_modules() -> None:
         if not beside and in_other_checkout(file):
             raise NotTimed(
                 "failed",
-                f"{name} was imported from {file}, which is not of the commit that is timed: put "
-                "it where the commit's files are, by --build 'pip install --no-deps --target . .'",
+                f"{name} was imported from {file}, which is not of the commit that is timed: in "
+                "the file of cells, BUILD = 'pip install --no-deps --target . .' puts it there",
             )
 
 
 def in_other_checkout(file: str) -> bool:
     """Whether a module's file is of another checkout, and not installed in an environment there.
 
-    Each may lie in any other: the innermost folder is what a file is of.
+    Checkouts and environments may lie within each other. The innermost one counts.
     """
     if not file.startswith(os.sep) or "site-packages" in file or "dist-packages" in file:
         return False  # torch makes up modules with a name alone
@@ -97,18 +98,20 @@ def in_other_checkout(file: str) -> bool:
 
 @cache
 def folder_of(path: str) -> str:
-    """With its separator and without links; kept, as thousands of modules are asked about."""
+    """The real path, with a separator at its end. Cached: thousands of modules are looked at."""
     return f"{os.path.realpath(path)}{os.sep}"
 
 
 def own_tree() -> str:
-    """This side's tree."""
+    """This side's worktree."""
     return folder_of(os.environ["BENCH_TREE"])
 
 
 def installed() -> tuple[str, ...]:
-    """Where Python, its library and its environment are; of an environment that is a whole
-    checkout its library alone."""
+    """The folders of Python, its library and its environment.
+
+    Where an environment is a whole checkout, its library alone counts.
+    """
     library = {folder_of(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
     prefixes = {folder_of(path) for path in (sys.prefix, sys.base_prefix)}
     return tuple(library | prefixes - set(other_checkouts()))
@@ -116,7 +119,7 @@ def installed() -> tuple[str, ...]:
 
 @lru_cache(maxsize=1)
 def other_checkouts() -> tuple[str, ...]:
-    """Where else this repository is checked out, the user's own working tree among them."""
+    """Other worktrees of this repository, the user's own among them."""
     command = ["git", "worktree", "list", "--porcelain"]
     done = subprocess.run(command, cwd=own_tree(), capture_output=True, text=True)
     lines = done.stdout.splitlines()
@@ -126,7 +129,7 @@ def other_checkouts() -> tuple[str, ...]:
 
 
 def processors() -> set[int]:
-    """Those that this process may use; empty where that can't be told."""
+    """The processors that this process may use; empty where that can't be told."""
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 
@@ -134,7 +137,7 @@ _ALL = processors()
 
 
 def pin(cpus: set[int]) -> None:
-    """Use these processors alone, in all threads there are."""
+    """Restrict all threads of this process to these processors."""
     if cpus != processors():
         for task in Path("/proc/self/task").iterdir():
             with contextlib.suppress(ProcessLookupError):
@@ -142,8 +145,7 @@ def pin(cpus: set[int]) -> None:
 
 
 def fork() -> dict[str, Any]:
-    """Reply from a child, in which nothing that earlier cells left behind is; and when that has
-    ended, from here."""
+    """Go on in a child, which has nothing of earlier cells; when it has ended, here."""
     child = os.fork()
     if not child:
         return {"forked": True}
@@ -152,31 +154,31 @@ def fork() -> dict[str, Any]:
 
 def main() -> None:
     """Answer requests until there are no more."""
-    cpus, threads, modules = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+    cpu, modules = sys.argv[1], sys.argv[2:]
     # What libraries print must not get between the replies.
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for name in modules:
-        # An older tree may have other modules; what fails fails again where a cell needs it, and
-        # is that cell's result.
+        # An older tree may lack a module. Where a cell needs one that fails, it fails again, and
+        # that is the cell's result.
         with contextlib.suppress(Exception):
             importlib.import_module(name)
     if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(threads)
+        sys.modules["torch"].set_num_threads(1)
     with contextlib.suppress(NotTimed):
-        check_modules()  # so that children know all folders
-    # What was loaded stays: a full collection would take a third of a second, and copy its pages.
+        check_modules()  # fills the caches above, for all children
+    # Never collect what was loaded: that takes a third of a second, and copies shared pages.
     gc.collect()
     gc.freeze()
-    if cpus:  # from here on: to load code, both sides may use all there are
-        pin({int(cpu) for cpu in cpus.split(",")})
-    opened: list[OpenCell] = []
+    if cpu:  # only now: to load code, both sides may use all processors
+        pin({int(cpu)})
+    prepared: list[PreparedCell] = []
     for line in sys.stdin:
         request = json.loads(line)
         try:
             if request["ask"] == "leave":
                 os._exit(0)
-            reply = fork() if request["ask"] == "fork" else answer(request, opened)
+            reply = fork() if request["ask"] == "fork" else answer(request, prepared)
         except NotTimed as error:
             reply = {"status": error.status, "reason": str(error)}
         except Exception as error:  # whatever a commit under test raises is its cell's result

@@ -13,7 +13,7 @@ from bench.git import git
 
 WORKING_TREE = "working tree"
 
-# Where the main branch may be, in this order; the first is what a clone was made from.
+# Names of the main branch, in order of preference; the first is set by `git clone`.
 _MAIN = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
 
 
@@ -28,10 +28,7 @@ def repository(folder: Path) -> Path:
     except InputError as error:
         if "not a git repository" not in str(error):
             raise
-        raise InputError(
-            f"{folder} is in no git repository: run it inside one, or compare two saved results "
-            "folders"
-        ) from None
+        raise InputError(f"{folder} is in no git repository: run it inside one") from None
 
 
 def side(root: Path, ref: str) -> Side:
@@ -49,9 +46,14 @@ def side(root: Path, ref: str) -> Side:
     try:
         commit = git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", cwd=root)
     except InputError:
+        if Path(ref).is_dir():
+            raise InputError(
+                f"{ref} is a folder, and only commits can be compared: `python -m bench history` "
+                "follows saved results over commits"
+            ) from None
         raise InputError(
-            f"git knows no commit {ref!r}, and it is no folder with records.jsonl: fetch it (CI: a "
-            "checkout with its whole history), or name another"
+            f"git knows no commit {ref!r}: fetch it (CI: a checkout with its whole history), or "
+            "name another"
         ) from None
     return Side(ref, commit, git("log", "-1", "--format=%s", commit, cwd=root))
 
@@ -76,11 +78,13 @@ def merge_base(root: Path, head: str) -> str:
 
 @contextmanager
 def checked_out(root: Path, base: Side, head: Side) -> Iterator[tuple[Path, Path]]:
-    """A worktree of each, under one temporary folder, gone afterwards.
+    """A worktree of each side under one temporary folder, which is removed afterwards.
 
-    Their paths are of the same length: what a process holds of its path shifts its memory, and
-    with it its times (Mytkowicz et al. 2009, "Producing wrong data without doing anything
-    obviously wrong").
+    Their paths have the same length. A process keeps its path in memory, and a longer one shifts
+    addresses, and with them times.
+
+    Source: Mytkowicz, Diwan, Hauswirth and Sweeney (2009), "Producing wrong data without doing
+        anything obviously wrong!", ASPLOS.
     """
     with tempfile.TemporaryDirectory(prefix="bench-compare-") as folder:
         trees = (Path(folder) / "base", Path(folder) / "head")
@@ -90,13 +94,13 @@ def checked_out(root: Path, base: Side, head: Side) -> Iterator[tuple[Path, Path
             yield trees
         finally:
             for tree in trees:
-                # Whatever went wrong with it before is the error to tell.
+                # An earlier error is the one to tell.
                 with suppress(InputError):
                     git("worktree", "remove", "--force", str(tree), cwd=root)
 
 
 def _commit_of_working_tree(root: Path) -> str:
-    """A commit of all that is not ignored, on no branch; index and files are left as they are."""
+    """A commit of all files that are not ignored, on no branch; index and files do not change."""
     with tempfile.TemporaryDirectory(prefix="bench-index-") as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         git("read-tree", "HEAD", cwd=root, **index)

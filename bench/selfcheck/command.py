@@ -1,4 +1,4 @@
-"""`python -m bench selfcheck`: the harness checks itself, and says what it costs."""
+"""`python -m bench selfcheck timing`, `recorder` and `harness`: the harness checks itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 from bench.command.line import EXIT_FAILED
 
-# Spec and passes: 0.2 to 0.4 s a run on two cores, as long as the runs of the quick suite.
+# Spec and passes. A run takes 0.2 to 0.4 s on two cores, as long as those of the quick suite.
 _RECORDER_RUNS = (("lbfgs", 150), ("adam:lr=0.1", 150), ("sgd:lr=0.1,batch_size=256", 20))
 _MOST_RECORDER_COST = 0.02
 _HARNESS_RUNS = (
@@ -24,37 +24,31 @@ _HARNESS_RUNS = (
 _MOST_HARNESS_COST = 1.15
 
 
-@click.group(
+@click.command(
+    short_help="Is each step charged its own time on an asynchronous device?",
     epilog="""\b
 Examples:
   python -m bench selfcheck timing
   python -m bench selfcheck timing --clock bare
-  python -m bench selfcheck recorder -k numpy
-  python -m bench selfcheck harness
-"""
+""",
 )
-def selfcheck() -> None:
-    """Check the harness itself; exit 1 where it falls short."""
-
-
-@selfcheck.command()
 @click.option(
     "--clock",
     type=click.Choice(["events", "bare"]),
     default="events",
     show_default=True,
-    help="events: as on CUDA. bare: time.perf_counter alone, which must fail.",
+    help="events: as for CUDA. bare: time.perf_counter alone, which must fail.",
 )
 def timing(clock: str) -> int:
-    """Is each step charged its own time on a device that finishes its work late?
+    """Is each step charged its own time on a device that works asynchronously?
 
     The device is a fake one: it returns at once, as a GPU does, and is done milliseconds later.
     """
-    from bench.selfcheck.late_device import check_timing
+    from bench.selfcheck.fake_async_device import check_timing
 
     found = check_timing(bare=clock == "bare")
     click.echo(
-        f"{len(found.true_ms)} steps on a device that finishes late, charged by "
+        f"{len(found.true_ms)} steps on a fake asynchronous device, charged by "
         f"{'time.perf_counter alone' if clock == 'bare' else 'events'}:\n"
     )
     click.echo("  step   the device took   charged")
@@ -69,22 +63,28 @@ def timing(clock: str) -> int:
     return 0 if found.passed else EXIT_FAILED
 
 
-@selfcheck.command()
+@click.command(
+    short_help="What recording costs a run; exit 1 if over 2%.",
+    epilog="\b\nExample:\n  python -m bench selfcheck recorder -k numpy",
+)
 @click.option("--rounds", type=click.IntRange(min=4), default=20, show_default=True)
 @click.option("-p", "--problem", default="synthetic:n=20000,d=100", show_default=True)
 @click.option("-k", "--kernel", default="torch-autograd", show_default=True)
 def recorder(rounds: int, problem: str, kernel: str) -> int:
-    """What recording costs a run, with the recorder and without it in turn; 1 if over 2%."""
+    """What recording costs: runs with the recorder and without it, in turns; exit 1 if over 2%."""
     return 0 if _print_recorder_cost(problem, kernel, rounds) < _MOST_RECORDER_COST else EXIT_FAILED
 
 
-@selfcheck.command()
+@click.command(
+    short_help="What a suite costs beyond its runs; exit 1 if over 15%.",
+    epilog="\b\nExample:\n  python -m bench selfcheck harness -k numpy",
+)
 @click.option("-p", "--problem", default="synthetic:n=20000,d=100", show_default=True)
 @click.option("-k", "--kernel", default="torch-autograd", show_default=True)
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=2.0)
 def harness(problem: str, kernel: str, seeds: int, seconds: float) -> int:
-    """What a suite costs beyond its optimizers' own run times; 1 if over 1.15 times these.
+    """What a suite costs beyond its runs; exit 1 if it takes over 1.15 times as long as they do.
 
     The wall time is that of the whole suite in this process: loading the problem, proving its
     optimum, binding and verifying the kernel, warming up, running, scoring and writing records.
@@ -122,7 +122,7 @@ def harness(problem: str, kernel: str, seeds: int, seconds: float) -> int:
 
 
 def _print_recorder_cost(problem: str, kernel: str, rounds: int) -> float:
-    """The fraction of a run's time that is spent inside the recorder, the worst of three."""
+    """Print the cost for each run; returns the largest share of a run inside the recorder."""
     from bench.cells.plan import check_kernel
     from bench.optimizers import make_reporting_optimizer
     from bench.problems import load_problem
@@ -145,7 +145,7 @@ def _print_recorder_cost(problem: str, kernel: str, rounds: int) -> float:
             f"{cost.inside_fraction:.2%}"
         )
     click.echo(
-        "\nThe first figure is the median ratio of paired runs with its 95% interval, machine "
-        f"noise included;\nthe time inside the recorder, at most {worst:.2%}, is held to 2%."
+        "\nThe first figure is the median ratio of paired runs with its 95% interval, which holds "
+        f"the machine's noise.\nThe time inside the recorder, {worst:.2%}, may be 2% at most."
     )
     return worst

@@ -1,4 +1,4 @@
-"""What the recorder costs: the same runs with it and without it, in turn."""
+"""What the recorder costs: the same runs with it and without it, in turns."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class RecorderCost:
     """Seconds of each round with and without the recorder, and what it did.
 
     Args:
-        recorded_s, bare_s: one entry a round; the two of a round ran one after the other.
-        inside_s: seconds inside the recorder's own calls, one entry a round of further runs.
+        recorded_s, bare_s: one entry a round; the two runs of a round follow each other.
+        inside_s: seconds inside the recorder's own calls, in a further run each round.
         steps: of each run.
         snapshots: copies of w that the recorder kept in a run.
     """
@@ -63,7 +63,8 @@ def recorder_cost(
 ) -> RecorderCost:
     """Run an optimizer for `passes` passes, with and without the recorder, `rounds` times each.
 
-    Rounds alternate in ABBA order. The bare run only counts its steps, to end at the same one.
+    The order of the two alternates from round to round (ABBA). A run without the recorder counts
+    its steps, to end at the same one.
     """
     objective = bind_and_verify(problem, kernel, "cpu", "float64").objective
     budget = Budget(passes=passes, seconds=3600.0)
@@ -81,7 +82,7 @@ def recorder_cost(
 
 
 class _Stopwatch:
-    """The recorder with the time spent in its calls; its own cost is not part of it."""
+    """A recorder with a stopwatch around its calls; what the stopwatch costs is not counted."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
@@ -115,7 +116,7 @@ def _recorded(
 
 
 def _bare(objective: Objective, optimizer: Optimizer, steps: int) -> float:
-    """Seconds of the same steps with nothing kept and nothing counted but the steps."""
+    """Seconds of the same steps without the recorder; only the steps are counted."""
     w = objective.as_coefficients(np.zeros(objective.coefficient_shape))
     left = steps
 

@@ -1,1 +1,1 @@
-"""Suites: what is run, how it is planned and resumed, and the pytest-benchmark files."""
+"""The suites of `pytest --benchmark-only`, their fixtures, and the gate `--bench-gate`."""

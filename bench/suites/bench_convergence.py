@@ -20,7 +20,7 @@ from bench.records import Record
 
 ROUNDS = 3
 KERNEL, DTYPE = "torch-autograd", "float64"
-# Passes, not seconds, end a run: each round does the same work.
+# Passes end a run, not seconds, so that each round does the same work.
 BUDGET = Budget(passes=100, seconds=60.0)
 
 
@@ -36,7 +36,7 @@ def test_convergence(
     session: Session,
     keep: Callable[[Iterable[Record]], None],
 ) -> None:
-    """A run of at most 100 passes on torch-autograd, seed by seed; each leaves a record."""
+    """A run of at most 100 passes on torch-autograd for each seed; each leaves a record."""
     data, algorithm = load_problem(problem), make_reporting_optimizer(optimizer)
     bound = session.bound(data, KERNEL, device, DTYPE)
     traces: list[Trace] = []

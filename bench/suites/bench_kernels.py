@@ -1,7 +1,7 @@
 """`pytest --benchmark-only`: time per call of value and gradient, kernel by kernel.
 
-Each kernel is timed alone here. For ratios between kernels use `python -m bench.report`, which
-times them in turn; to follow one kernel over time, this is the place.
+Each kernel is timed alone here, to follow one kernel over time. For ratios between kernels use
+`python -m bench report`, which times them in turns.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from bench.problems import load_problem
 from bench.records import Record
 from logreg_kernels import KERNELS
 
-# A record keeps at most this many rounds, evenly spaced over the run: a kernel of 10 microseconds
-# has 100,000 of them in a second.
+# A record keeps at most this many rounds, evenly spaced over the run. A call of 10 microseconds has
+# 100,000 rounds in a second.
 MOST_SAMPLES = 1_000
 
 
@@ -39,7 +39,7 @@ def test_value_and_grad(
     session: Session,
     keep: Callable[[Iterable[Record]], None],
 ) -> None:
-    """One call, ended by a synchronise; matched with the reference before it is timed."""
+    """One call and a synchronisation; the kernel has matched the reference before it is timed."""
     reason = why_skipped(kernel, device, dtype)
     if reason:
         pytest.skip(f"{kernel} on {device}: {reason}")

@@ -1,8 +1,8 @@
-"""`pytest --benchmark-only`: kernels beside the time to read their X, small and of some size.
+"""`pytest --benchmark-only`: time per call of each kernel, and the time to read its X.
 
-One benchmark a kernel and one for reading, grouped by data; `extra_info` has the bytes that the
-traffic model counts and what they come to in GB/s. Each is timed alone here: for fractions of the
-read speed, `python -m bench roofline` lets them take turns.
+There is one benchmark a kernel and one for reading X, grouped by data. `extra_info` has the bytes
+of the traffic model and the GB/s that follow. Each is timed alone here. For fractions of the read
+speed use `python -m bench roofline`, which times them in turns.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from bench.problems import load_problem
 from bench.roofline.samples import READ
 from logreg_kernels import KERNELS
 
-# What a call costs whatever the data, and two megabytes, which stay in most last-level caches.
+# The first shows the cost of a call with hardly any data. The X of the second has 2 MB, which fit
+# most last-level caches.
 PROBLEMS = ("synthetic:n=100,d=4", "synthetic:n=10000,d=54")
 DTYPE = "float32"
 
@@ -49,7 +50,7 @@ def test_roofline(
 
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_read(problem: str, benchmark: BenchmarkFixture) -> None:
-    """X once, on all threads: the roof."""
+    """Reading X once on all threads: no kernel can be faster."""
     X = load_problem(problem).X.astype(DTYPE)
     benchmark.group = f"roofline {problem} {DTYPE}"
     benchmark.extra_info["entry"] = READ

@@ -1,4 +1,4 @@
-"""pytest-benchmark's side of the suites: options, machine info and records."""
+"""Options, machine info, records and the gate of the pytest-benchmark suites."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUITE = "pytest"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Where the records go that the report reads, and the gate."""
+    """The folder of records, and the options of the gate."""
     parser.addoption(
         "--bench-results",
         default="results",
@@ -30,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--bench-gate",
         action="store_true",
-        help="compare the tests' cells with a base commit, in turns; what is SLOWER fails its test",
+        help="compare the tests' cells with a base commit in turns; a SLOWER cell fails its test",
     )
     parser.addoption(
         "--bench-gate-base",
@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--bench-gate-minutes",
         type=_minutes,
         metavar="M",
-        help="budget of --bench-gate (default: 8)",
+        help="time limit of --bench-gate (default: 8)",
     )
     parser.addoption(
         "--bench-gate-threshold",
@@ -52,10 +52,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The gate, where it is asked for and something is timed."""
+    """Register the gate where its option is given."""
     config.addinivalue_line(
         "markers",
-        f"{gate.MARK}(**parameters): this test times the cell of its own parameters and of these",
+        f"{gate.MARK}(**parameters): the cell that is timed, with the test's own parameters",
     )
     if not config.getoption("--bench-gate"):
         for option in ("--bench-gate-base", "--bench-gate-minutes", "--bench-gate-threshold"):
@@ -70,7 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_benchmark_update_machine_info(
     config: pytest.Config, machine_info: dict[str, Any]
 ) -> None:
-    """GPU, threads in effect, BLAS and versions, beside what pytest-benchmark finds itself."""
+    """Add GPU, threads, BLAS and versions to what pytest-benchmark finds."""
     from bench.measure.environment import environment
 
     machine_info["environment"] = environment()

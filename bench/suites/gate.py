@@ -1,7 +1,7 @@
-"""The gate of `pytest --benchmark-only --bench-gate`: what is SLOWER than a base fails its test.
+"""The gate of `pytest --benchmark-only --bench-gate`: a cell that is SLOWER fails its test.
 
-A plugin that `conftest.py` registers where the option is given. The tests time one commit; the
-comparison, made once and before the first of them, has both commits take turns.
+`conftest.py` registers this plugin where the option is given. The tests time one commit. The
+comparison times both commits in turns; it is made once, before the first test.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _COMPARISON = pytest.StashKey[Comparison]()
 
 
 def cell_of(item: pytest.Item) -> Cell | None:
-    """The cell that a test times: its parameters, and what its mark `bench_cell` says besides.
+    """The cell that a test times, by its parameters and those of its mark `bench_cell`.
 
-    None for a test without the mark, which times something that `bench compare` has no cell for.
+    None for a test without the mark: what it times is no cell of `bench compare`.
     """
     mark = item.get_closest_marker(MARK)
     if mark is None:
@@ -37,7 +37,7 @@ def cell_of(item: pytest.Item) -> Cell | None:
 
 
 def cells_to_compare(items: Iterable[pytest.Item]) -> list[Cell]:
-    """The tests' cells, each once, but for those whose tests are skipped."""
+    """The cells of the tests that are not skipped, each once."""
     from bench.cells.plan import why_skipped
 
     cells = dict.fromkeys(cell for cell in map(cell_of, items) if cell is not None)
@@ -56,7 +56,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """Time as without the gate, then fail the test whose cell has become slower."""
+    """Time as without the gate, then fail the test if its cell is a regression."""
     yield
     cell, found = cell_of(item), item.config.stash.get(_COMPARISON, None)
     for result in found.regressions if found else ():
@@ -111,5 +111,5 @@ def _give_up(reason: str) -> NoReturn:
 
 
 def _with_options_of_pytest(words: str) -> str:
-    """What `bench compare` advises, by the names that its options have here."""
+    """Advice of `bench compare`, with the names that its options have in pytest."""
     return re.sub(r"--(base|minutes|threshold)(?![\w-])", r"--bench-gate-\1", words)

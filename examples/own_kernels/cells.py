@@ -1,6 +1,7 @@
 """What `python -m bench compare --cells examples/own_kernels/cells.py` times: our own kernel.
 
-Each side of a comparison imports this file, and what it imports, from its own commit.
+Each side of a comparison imports this file, and what it imports, from its own commit. A file whose
+code must be compiled first also says how: BUILD = "python setup.py build_ext --inplace".
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ def softplus(z: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def cells() -> Mapping[str, Callable[[], Callable[[], object]]]:
-    """A name for each thing to time, and a function that sets it up and returns the call."""
+    """For each name, a function that sets up what to time, and returns the call."""
 
     def setup() -> Callable[[], object]:
-        # Off the clock: data, transfer, compilation, and a check that the answer is right.
+        # This is off the clock: data, transfer, compilation, and a check of the answer.
         z = np.random.default_rng(0).normal(scale=10, size=100_000)
         if not np.allclose(softplus(z), np.logaddexp(0, z)):
             raise ValueError("softplus is wrong")

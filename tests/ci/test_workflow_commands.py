@@ -1,5 +1,6 @@
-"""The commands of the workflows and of the action, run as they stand, as GitHub runs them: each
-step in bash, in a clone, with GitHub's environment. Only options' variables make them short."""
+"""The commands of the workflows and of the action, run as GitHub runs them: each step in bash, in a
+clone, with GitHub's environment. Variables of options make them short, and `with_few_cells` a
+project that counts and compares less."""
 
 from __future__ import annotations
 
@@ -13,14 +14,12 @@ from pathlib import Path
 
 import pytest
 from ci_files import ACTION, ROOT, Step, blocks, steps
-
-from bench.compare.comparison import load_comparison
+from comparison_files import cells_found
 
 SHORT = {
     "BENCH_COMPARE_PROBLEM": "iris",
     "BENCH_COMPARE_OPTIMIZER": "lbfgs",
     "BENCH_COMPARE_KERNEL": "numpy",
-    "BENCH_COMPARE_MINUTES": "0.4",
     "BENCH_RUN_PROBLEM": "iris",
     "BENCH_RUN_OPTIMIZER": "lbfgs",
     "BENCH_RUN_KERNEL": "numpy",
@@ -30,7 +29,7 @@ IDENTITY = ("-c", "user.name=A Developer", "-c", "user.email=developer@localhost
 PYTHON = """#!/bin/sh
 echo "$*" >> "$HOME/called"
 case "$*" in
-    *" compare "*) echo "| SLOWER |" > results/nightly/report.md; exit "$COMPARE_EXITS" ;;
+    *" compare "*) echo "| SLOWER |" > results/nightly/comparison.md; exit "$COMPARE_EXITS" ;;
     *" run "*) exit "$RUN_EXITS" ;;
 esac
 """
@@ -150,9 +149,37 @@ def job_steps(workflow: str, job: str) -> list[Step]:
     return [s for s in listed if s.job == job and s.run and "pip install" not in s.run]
 
 
-def test_a_pull_request_that_changes_comments_passes(clone: Clone) -> None:
+KERNEL = "logreg_kernels/numpy_kernel/binary.py"
+KERNELS = '("numpy", "torch-autograd", "fused-cpu")\n'
+QUICK_PROBLEMS = '("iris", "breast_cancer", "digits", "synthetic:n=5000,d=50,cond=1000")'
+
+
+def edit(clone: Clone, name: str, before: str, after: str) -> None:
+    file = clone.folder / name
+    assert file.read_text().count(before) == 1, name
+    file.write_text(file.read_text().replace(before, after))
+
+
+@pytest.fixture
+def with_few_cells(clone: Clone) -> Clone:
+    """The project with counters of NumPy on iris alone, and with comparisons of three sessions."""
+    one = 'KERNELS = ("numpy",)\n'
+    edit(clone, "bench/counters/run_counts.py", f"KERNELS = {KERNELS}", one)
+    edit(clone, "bench/counters/reads_of_x.py", f"COUNTED = {KERNELS}", f"COUNTED = {one[10:]}")
+    edit(clone, "bench/cells/definitions.py", QUICK_PROBLEMS, '("iris",)')
+    edit(clone, "bench/statistics/verdicts.py", "(10, 13, 16, 20, 25, 32)", "(3,)")
+    update = Step("here", "fixture", {"run": "python -m bench counters --update"})
+    assert clone.run(update) == 0
+    clone.commit("Few cells")
+    clone.git("push", "--quiet", "origin", "main")
+    return clone
+
+
+@pytest.mark.slow
+def test_a_pull_request_that_changes_comments_passes(with_few_cells: Clone) -> None:
+    clone = with_few_cells
     clone.git("switch", "--quiet", "--create", "comments")
-    with (clone.folder / "logreg_kernels" / "numpy_kernel.py").open("a") as file:
+    with (clone.folder / KERNEL).open("a") as file:
         file.write("# A comment.\n")
     clone.commit("Only a comment")
     counters, compare = job_steps("performance", "performance")
@@ -161,31 +188,31 @@ def test_a_pull_request_that_changes_comments_passes(clone: Clone) -> None:
     assert clone.run(compare) == 0
     assert after_counters.startswith("#")
     assert clone.summary[len(after_counters) :].startswith("## Compare: ")
-    found = load_comparison(clone.temporary / "results" / "comparison.json")
-    assert len(found.cells) == 2
-    assert {cell.verdict for cell in found.cells} <= {"SAME", "INCONCLUSIVE"}
+    found = cells_found(clone.temporary / "results")
+    assert len(found) == 2
+    assert {cell.verdict for cell in found} <= {"SAME", "INCONCLUSIVE"}
 
 
-def test_a_pull_request_that_reads_x_more_often_fails_both_checks(clone: Clone) -> None:
+@pytest.mark.slow
+def test_a_pull_request_that_reads_x_more_often_fails_both_checks(with_few_cells: Clone) -> None:
+    clone = with_few_cells
     clone.git("switch", "--quiet", "--create", "reads")
-    kernel = clone.folder / "logreg_kernels" / "numpy_kernel_binary.py"
     before = "        margins = sign * (X @ w)\n"
-    assert kernel.read_text().count(before) == 1
     # So often that three sessions prove it on any machine.
-    planted = "        for _ in range(1000):\n            X @ w\n"
-    kernel.write_text(kernel.read_text().replace(before, planted + before))
+    injected = "        for _ in range(1000):\n            X @ w\n"
+    edit(clone, KERNEL, before, injected + before)
     clone.commit("Reads X a thousand times more")
-    clone.variables = SHORT | {"BENCH_COMPARE_MINUTES": "1"}
     counters, compare = job_steps("performance", "performance")
     assert clone.run(counters) == 1
     assert "reads of X" in clone.summary
     after_counters = clone.summary
     assert clone.run(compare) == 1
     assert "SLOWER of 2 cells: iris" in clone.summary[len(after_counters) :]
-    found = load_comparison(clone.temporary / "results" / "comparison.json")
-    assert "iris · value and gradient · numpy" in {str(cell.cell) for cell in found.regressions}
+    slower = [c for c in cells_found(clone.temporary / "results") if c.verdict == "SLOWER"]
+    assert ("iris", "") in [(cell.problem, cell.optimizer) for cell in slower]
 
 
+@pytest.mark.slow
 def test_history_grows_on_its_branch(clone: Clone) -> None:
     lines = []
     for message in ("First", "Second"):
@@ -238,6 +265,7 @@ def test_only_lines_of_history_are_kept_and_none_is_lost(tmp_path: Path) -> None
     assert clone.git("show", "FETCH_HEAD:runs.jsonl") == "1\n2"
 
 
+@pytest.mark.slow
 def test_the_action_compares_another_repository(tmp_path: Path) -> None:
     """The file lies in a folder with our package's name, as may well be."""
     (tmp_path / "files" / "bench").mkdir(parents=True)
@@ -249,10 +277,8 @@ def test_the_action_compares_another_repository(tmp_path: Path) -> None:
         "PYTHONPATH": str(ROOT),  # as if installed
         "BENCH_COMPARE_BASE": "",
         "CELLS": "bench/cells.py",
-        "BENCH_COMPARE_BUILD": "",
         "BENCH_COMPARE_THRESHOLD": "0.05",
         "BENCH_COMPARE_MINUTES": "0.05",
-        "BENCH_COMPARE_THREADS": "",
     }
     (compare,) = [step for step in steps(ACTION) if "bench compare" in step.run]
     assert set(compare.fields["env"]) <= set(clone.variables)
@@ -286,7 +312,9 @@ def test_the_action_can_be_used_twice_in_a_job(tmp_path: Path) -> None:
     clone = clone_of(ROOT, ["README.md"], tmp_path / "theirs")
     (tmp_path / "bin").mkdir()
     python = tmp_path / "bin" / "python"
-    python.write_text('#!/bin/sh\nfor last in "$@"; do :; done\necho "$CELLS" >> "$last"\n')
+    python.write_text(
+        '#!/bin/sh\nfor last in "$@"; do :; done\necho "$CELLS" >> "$last/comparison.md"\n'
+    )
     python.chmod(0o755)
     (compare,) = [step for step in steps(ACTION) if "bench compare" in step.run]
     clone.path = tmp_path / "bin"

@@ -74,7 +74,7 @@ def test_actions_are_githubs_own_at_one_commit(step: Step) -> None:
 
 
 def test_a_pin_names_its_version_and_is_the_same_everywhere() -> None:
-    files = [*WORKFLOWS, ACTION, ROOT / "docs" / "ci.md"]
+    files = [*WORKFLOWS, ACTION, ROOT / "docs" / "compare.md"]
     pins: dict[str, set[str]] = {}
     for used, comment in USES_LINE.findall("\n".join(f.read_text(encoding="utf-8") for f in files)):
         action, _, commit = used.partition("@")
@@ -132,7 +132,7 @@ def test_the_action_uses_all_its_inputs() -> None:
     (compare,) = [step.fields for step in steps(ACTION) if "bench compare" in step.run]
     expressions = {f"${{{{ inputs.{name} }}}}" for name in action["inputs"]}
     assert set(compare["env"].values()) == expressions
-    page = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "compare.md").read_text(encoding="utf-8")
     undocumented = [n for n in [*action["inputs"], *action["outputs"]] if f"`{n}`" not in page]
     assert undocumented == []
 

@@ -6,18 +6,22 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from repositories import cells_source, commit, git
 
 from bench.compare.compare_commits import Commits, compare_commits
-from bench.compare.comparison import Comparison, as_json, load_comparison
-from bench.compare.processes import pinned_cpus
+from bench.compare.comparison import Comparison
+from bench.compare.processes import last_cpu
 from bench.compare.report import headline, markdown, write_comparison
 from bench.compare.sampling import Plan
 from bench.compare.worktrees import WORKING_TREE, merge_base, repository, side
 from bench.errors import InputError
+from bench.statistics.verdicts import LOOKS
+
+pytestmark = pytest.mark.usefixtures("few_sessions")
 
 
 def compare(
@@ -32,11 +36,16 @@ def verdicts(comparison: Comparison) -> dict[str, str]:
     return {result.cell.problem: result.verdict for result in comparison.cells}
 
 
-def test_each_verdict_on_a_clock_that_is_known(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_each_verdict_on_a_clock_that_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.compare.sampling.LOOKS", LOOKS)
     commit(tmp_path, "base", cells=cells_source(slow=1e-3, fast=1e-3, same=1e-3))
     (tmp_path / "cells.py").write_text(cells_source(slow=1.2e-3, fast=0.8e-3, same=1.005e-3))
     found = compare(tmp_path)
     assert verdicts(found) == {"slow": "SLOWER", "fast": "FASTER", "same": "SAME"}
+    assert found.sessions == LOOKS[0]
     slow = next(result for result in found.cells if result.cell.problem == "slow")
     assert slow.ratio == pytest.approx(1.2, rel=0.01)
     assert slow.low is not None
@@ -190,13 +199,13 @@ def test_a_head_that_git_does_not_know_is_what_the_error_names(tmp_path: Path) -
         compare_commits(Commits(folder=tmp_path, file="cells.py"), (), Plan())
 
 
-def test_more_threads_than_processors_are_refused() -> None:
-    with pytest.raises(InputError, match="--threads 100000: this process may use"):
-        pinned_cpus(100_000)
-    if hasattr(os, "sched_getaffinity"):
-        usable = sorted(os.sched_getaffinity(0))
-        assert pinned_cpus(len(usable)) == tuple(usable)
-        assert pinned_cpus(1) == (usable[-1],)
+def test_sides_are_pinned_to_the_last_processor_that_is_usable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 2}, raising=False)
+    assert last_cpu() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert last_cpu() is None
 
 
 def test_the_working_tree_is_taken_as_it_is_and_left_as_it_was(tmp_path: Path) -> None:
@@ -239,19 +248,24 @@ def test_worktrees_are_gone_afterwards(tmp_path: Path) -> None:
     [
         (Commits(base="nowhere"), "git knows no commit 'nowhere'"),
         (Commits(base="HEAD", file="missing.py"), "there is no file missing.py"),
-        (
-            Commits(base="HEAD", file="cells.py", build="echo no compiler >&2; exit 3"),
-            "--build failed in base with exit code 3; what it printed is above",
-        ),
         (Commits(base="HEAD"), "has no package bench of its own"),
     ],
 )
 def test_what_can_t_be_compared_is_one_line(tmp_path: Path, commits: Commits, words: str) -> None:
     commit(tmp_path, "base", cells=cells_source(a=1e-3))
-    here = Commits(commits.base, "HEAD", tmp_path, commits.file, commits.build)
+    here = Commits(commits.base, "HEAD", tmp_path, commits.file)
     with pytest.raises(InputError, match=words) as refused:
         compare_commits(here, (), Plan())
     assert "\n" not in str(refused.value)
+
+
+def test_a_results_folder_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit(tmp_path, "base", cells=cells_source(a=1e-3))
+    monkeypatch.chdir(tmp_path)
+    Path("results").mkdir()
+    says = "results is a folder, and only commits can be compared: `python -m bench history`"
+    with pytest.raises(InputError, match=f"^{says}"):
+        compare_commits(Commits("results", folder=tmp_path, file="cells.py"), (), Plan())
 
 
 def test_a_folder_without_git_is_refused(tmp_path: Path) -> None:
@@ -262,45 +276,46 @@ def test_a_folder_without_git_is_refused(tmp_path: Path) -> None:
 def test_what_a_build_prints_is_seen_on_standard_error(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    commit(tmp_path, "base", cells=cells_source(a=1e-3))
-    build = "echo compiling; echo no compiler >&2; exit 3"
-    with pytest.raises(InputError, match="--build failed"):
-        compare_commits(Commits("HEAD", "HEAD", tmp_path, "cells.py", build), (), Plan())
+    build = "BUILD = 'echo compiling; echo no compiler >&2; exit 3'\n"
+    commit(tmp_path, "base", cells=build + cells_source(a=1e-3))
+    says = "BUILD of cells.py failed in base with exit code 3; its output is above"
+    with pytest.raises(InputError, match=f"^{says}$"):
+        compare_commits(Commits("HEAD", "HEAD", tmp_path, "cells.py"), (), Plan())
     assert capfd.readouterr() == ("", "compiling\nno compiler\n")
 
 
-def test_the_build_runs_in_each_tree(tmp_path: Path) -> None:
-    commit(tmp_path, "base", cells=cells_source(a=1e-3))
-    log = tmp_path / "log"
-    commits = Commits("HEAD", "HEAD", tmp_path, file="cells.py", build=f"pwd >> {log}")
-    compare_commits(commits, (), Plan(minutes=1e-6))
-    assert [Path(line).name for line in log.read_text().splitlines()] == ["base", "head"]
+def test_each_commit_is_built_as_its_own_file_says(tmp_path: Path) -> None:
+    """The file is not run to find out: it may import what is built."""
+    log = tmp_path.parent / f"{tmp_path.name}.log"
+    needs = "open('built').close()\n" + cells_source(a=1e-3)
+    commit(tmp_path, "base", cells=f"BUILD = 'touch built; echo 1 $PWD >> {log}'\n{needs}")
+    (tmp_path / "cells.py").write_text(f"BUILD = 'touch built; echo 2 $PWD >> {log}'\n{needs}")
+    (result,) = compare(tmp_path, minutes=1e-6).cells
+    assert "fewer than two sessions" in result.reason
+    runs = [line.split() for line in log.read_text().splitlines()]
+    assert [(number, Path(tree).name) for number, tree in runs] == [("1", "base"), ("2", "head")]
 
 
 def test_a_comparison_is_kept_whole(tmp_path: Path) -> None:
     commit(tmp_path, "base", cells=cells_source(a=1e-3, b=1e-3))
     (tmp_path / "cells.py").write_text(cells_source(a=1.5e-3, b="lambda: 1 / 0"))
     found = compare(tmp_path)
-    (tmp_path / "kept.json").write_text(as_json(found))
-    assert load_comparison(tmp_path / "kept.json") == found
     written = write_comparison(found, tmp_path / "results")
-    assert {path.name for path in written} == {
+    assert {path.name for path in written} >= {
         "comparison.json",
         "comparison.csv",
         "comparison.md",
         "comparison.png",
     }
+    kept = json.loads((tmp_path / "results" / "comparison.json").read_text())
+    assert kept == json.loads(json.dumps(asdict(found)))
+    assert kept["schema_version"] == 2
     summary = markdown(found)
     assert summary.startswith("## Compare: 1 FAILED and 1 SLOWER of 2 cells: ")
     assert "<details>" not in summary  # no cell is the same: the table has them all
-    (tmp_path / "kept.json").write_text(json.dumps({"schema_version": 99}))
-    with pytest.raises(InputError, match="schema version 99"):
-        load_comparison(tmp_path / "kept.json")
-    (tmp_path / "kept.json").write_text("[1]")
-    with pytest.raises(InputError, match="is not a comparison"):
-        load_comparison(tmp_path / "kept.json")
 
 
+@pytest.mark.slow
 def test_a_cell_that_hangs_or_starts_processes_ends_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import math
-import re
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from bench.compare.comparison import Cell, CellResult, Comparison, Side, as_json, load_comparison
+from bench.compare.comparison import Cell, CellResult, Comparison, Side, as_json
 from bench.compare.plot import plot
 from bench.compare.report import describe_sides, headline, markdown, readable, write_comparison
 from bench.statistics.verdicts import LOOKS
@@ -36,24 +36,18 @@ def result(name: str = "a", verdict: str = "SAME", reason: str = "") -> CellResu
     return CellResult(Cell(name), verdict, 1.0, 0.97, 1.03, reason=reason, **times)
 
 
-def comparison(*cells: CellResult, paired: bool = True, sessions: int = 10) -> Comparison:
+def comparison(*cells: CellResult, sessions: int = 10) -> Comparison:
     return Comparison(
         base=Side("main", "a" * 40),
         head=Side("topic", "b" * 40),
         cells=cells,
         threshold=0.05,
         confidence=0.95,
-        paired=paired,
-        sessions=sessions if paired else 0,
+        sessions=sessions,
         seconds=60.0,
         environment=ENVIRONMENT,
         created="2026-01-01T00:00:00+00:00",
     )
-
-
-def saved(*cells: CellResult, runs: int) -> Comparison:
-    times = {"base_s": (1e-3,) * runs, "head_s": (1e-3,) * runs, "log_ratios": ()}
-    return comparison(*(replace(cell, **times) for cell in cells), paired=False)
 
 
 def tables(source: str) -> list[list[list[str]]]:
@@ -108,8 +102,9 @@ def test_no_name_breaks_a_table(name: str) -> None:
 def test_the_readable_table_is_whole_in_the_terminal_and_in_its_file(tmp_path: Path) -> None:
     cells = [result("a|b", "NEW", reason="base: one\ntwo | three"), result("c")]
     write_comparison(comparison(*cells), tmp_path)
-    kept = (tmp_path / "tables" / "comparison.md").read_text()
-    for source in (readable(cells).to_markdown(index=False, disable_numparse=True), kept):
+    kept = (tmp_path / "comparison.md").read_text()
+    every = kept.partition("<details>")[2]
+    for source in (readable(cells).to_markdown(index=False, disable_numparse=True), every):
         (rows,) = tables(source)
         assert [row[1] for row in rows] == ["a|b", "c"]
         assert rows[0][-1] == "base: one two | three"
@@ -133,9 +128,6 @@ def test_what_would_decide_is_what_helps() -> None:
     assert "after 32 sessions, the most there are" in late
     assert "--minutes" not in late
     assert "a quieter machine, cells that do more work a call, or a larger --threshold" in late
-    of_saved = describe_sides(saved(open_cell, runs=1))
-    assert "more runs in both folders help" in of_saved
-    assert "--minutes" not in of_saved
     assert "INCONCLUSIVE" not in describe_sides(comparison(result()))
 
 
@@ -148,28 +140,8 @@ def test_a_summary_ends_with_how_to_read_it() -> None:
 def test_confidence_is_claimed_where_it_can_be() -> None:
     claim = "all intervals together hold with 95% confidence"
     assert claim in describe_sides(comparison(result()))
-    assert claim not in describe_sides(saved(result(), runs=1))
-    assert claim not in describe_sides(saved(result(), runs=3))
-    nothing = comparison(result("a", "NOT TIMED", "other data"), paired=False)
+    nothing = comparison(result("a", "NOT TIMED", "base: no memory"))
     assert "confidence" not in describe_sides(nothing)
-
-
-def test_runs_are_counted() -> None:
-    few, many = saved(result("a"), runs=1).cells[0], saved(result("b"), runs=3).cells[0]
-    mixed = comparison(few, replace(many, head_s=(1e-3,) * 2), paired=False)
-    assert "1 to 3 runs of base and 1 to 2 runs of head" in describe_sides(mixed)
-    assert "1 run of base and 1 run of head" in describe_sides(saved(result(), runs=1))
-    assert "one run a side" in headline(mixed)
-    assert "one run a side" not in headline(saved(result(), runs=2))
-    assert "one run a side" not in headline(comparison(result()))
-
-
-def test_the_ratio_of_saved_runs_is_the_quotient_of_the_times_beside_it() -> None:
-    ratio = (1.0 * 2.0 * 8.0) ** (1 / 3) / (1.0 * 1.0 * 4.0) ** (1 / 3)
-    cell = replace(saved(result(), runs=3).cells[0], base_s=(1.0, 1.0, 4.0), head_s=(1.0, 2.0, 8.0))
-    row = readable([replace(cell, ratio=ratio)]).iloc[0]
-    times = [float(re.sub(r" s$", "", row[side])) for side in ("base", "head")]
-    assert float(row["head / base"].split("x")[0]) == pytest.approx(times[1] / times[0], abs=0.01)
 
 
 def test_nothing_decided_is_not_called_no_slow_down() -> None:
@@ -181,13 +153,19 @@ def test_nothing_decided_is_not_called_no_slow_down() -> None:
     )
 
 
-def test_no_interval_is_called_that_and_survives_json(tmp_path: Path) -> None:
-    cell = replace(saved(result("a", "INCONCLUSIVE"), runs=1).cells[0], low=0.0, high=math.inf)
-    found = comparison(cell, paired=False)
-    (tmp_path / "kept.json").write_text(as_json(found))
-    for one in (found, load_comparison(tmp_path / "kept.json")):
-        assert readable(one.cells)["head / base"][0] == "1.00x, no interval"
-        plot(one)
+def test_an_interval_without_an_end_is_said_and_kept() -> None:
+    cell = replace(result("a", "INCONCLUSIVE"), low=0.0, high=math.inf)
+    found = comparison(cell)
+    kept = json.loads(as_json(found))["cells"][0]
+    assert (kept["low"], kept["high"]) == (0.0, None)
+    for one in (cell, replace(cell, high=None)):
+        assert readable([one])["head / base"][0] == "1.00x [0.00-beyond]"
+        plot(comparison(one))
+
+
+def test_the_times_beside_a_ratio_are_medians_of_the_sessions() -> None:
+    row = readable([replace(result(), base_s=(1.0, 2.0, 9.0), head_s=(3.0, 1.0, 8.0))]).iloc[0]
+    assert (row["base"], row["head"]) == ("2.00 s", "3.00 s")
 
 
 @pytest.mark.parametrize("ratio", [1.001, 1.04, 1.3, 3.0, 40.0, 2000.0])

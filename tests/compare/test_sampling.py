@@ -13,8 +13,10 @@ from repositories import cells_source, commit
 
 from bench.compare.compare_commits import Commits, compare_commits
 from bench.compare.comparison import Cell, CellResult, Comparison
-from bench.compare.sampling import Plan, _Ended, _Pair, _Sampled, sample
-from bench.compare.units import NotTimed
+from bench.compare.sampling import Plan, _CellSamples, _Lost, _SidePair, sample
+from bench.compare.workloads import NotTimed
+
+pytestmark = pytest.mark.usefixtures("few_sessions")
 
 ROOT = Path(__file__).parents[2]
 AT = {"device": "cpu", "dtype": "float64"}
@@ -46,7 +48,8 @@ def head(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_cell_that_ends_its_process_ends_no_other_of_its_place_and_none_of_the_next(
+@pytest.mark.slow
+def test_a_cell_that_ends_its_process_ends_no_other_that_shares_it_and_none_of_the_next(
     head: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench.compare.sampling.LOOKS", (2,))
@@ -64,42 +67,44 @@ def test_a_cell_that_ends_its_process_ends_no_other_of_its_place_and_none_of_the
         assert len(found[f"{problem} · lbfgs · numpy"].log_ratios) == sessions
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="sides fork on Linux only")
 def test_a_child_that_ended_between_two_cells_is_started_anew() -> None:
-    pair = _Pair((ROOT, ROOT), 1, 0, suite=True)
+    pair = _SidePair((ROOT, ROOT), 0, suite=True)
     try:
         iris, wine = (Cell(problem, "numpy", "lbfgs", **AT) for problem in ("iris", "wine"))
-        pair.go_to(iris)
-        pair.sides[1].open(iris)
+        pair.switch_to(iris)
+        pair.sides[1].prepare(iris)
         parent = pair.sides[1]._process.pid
         (child,) = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
         os.kill(int(child), signal.SIGKILL)
-        pair.go_to(wine)
+        pair.switch_to(wine)
         for process in pair.sides:
-            process.open(wine)
+            process.prepare(wine)
             assert process.block_s() > 0
         assert pair.sides[1]._process.pid != parent
     finally:
         pair.close()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="sides fork on Linux only")
 def test_beside_a_side_that_ended_the_other_is_started_anew_too() -> None:
     """Its memory would have a past that the new one's has not."""
-    pair = _Pair((ROOT, ROOT), 1, 0, suite=True)
+    pair = _SidePair((ROOT, ROOT), 0, suite=True)
     try:
-        pair.go_to(Cell("iris", "numpy", "lbfgs", **AT))
+        pair.switch_to(Cell("iris", "numpy", "lbfgs", **AT))
         before = {process._process.pid for process in pair.sides}
         parent = pair.sides[1]._process.pid
         (child,) = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
         os.kill(int(child), signal.SIGKILL)
         with pytest.raises(NotTimed, match="its process ended"):
-            pair.sides[1].open(Cell("iris", "numpy", "lbfgs", **AT))
-        same_place = Cell("iris", "numpy", **AT)
-        pair.go_to(same_place)
+            pair.sides[1].prepare(Cell("iris", "numpy", "lbfgs", **AT))
+        same_process = Cell("iris", "numpy", **AT)
+        pair.switch_to(same_process)
         assert not before & {process._process.pid for process in pair.sides}
         for process in pair.sides:
-            process.open(same_place)
+            process.prepare(same_process)
             assert process.block_s() > 0
     finally:
         pair.close()
@@ -125,21 +130,22 @@ def test_a_process_that_ended_once_costs_its_cell_a_session(
 
 
 def test_an_end_of_each_side_is_two_ends_of_neither() -> None:
-    one = _Sampled(Cell("a", file="cells.py"))
+    one = _CellSamples(Cell("a", file="cells.py"))
     for verdict in ("NOT TIMED", "FAILED"):
-        one.fail(_Ended(verdict, "its process ended", again=True))
+        one.lose(_Lost(verdict, "its process ended", retry=True))
         assert not one.decided
-    one.fail(_Ended("FAILED", "its process ended", again=True))
+    one.lose(_Lost("FAILED", "its process ended", retry=True))
     assert one.verdict == "FAILED"
 
 
-def test_what_is_planted_is_tuned_with_nothing_beside_it_until_its_rows_are_known() -> None:
-    pair = _Pair((ROOT, ROOT), 1, 0, suite=True)
+@pytest.mark.slow
+def test_what_is_injected_is_tuned_with_nothing_beside_it_until_its_rows_are_known() -> None:
+    pair = _SidePair((ROOT, ROOT), 0, suite=True)
     try:
-        one = _Sampled(Cell("iris", "numpy", **AT))
-        pair.go_to(one.cell)
-        one.work = dict(pair.sides[0].open(one.cell))  # as if head had ended before it was tuned
-        pair.open(one, 0.05)
+        one = _CellSamples(Cell("iris", "numpy", **AT))
+        pair.switch_to(one.cell)
+        one.work = dict(pair.sides[0].prepare(one.cell))  # as if head had ended before it was tuned
+        pair.prepare(one, 0.05)
         assert set(one.work) == {"passes", "calls", "rows"}
         assert one.work["rows"] > 0
     finally:

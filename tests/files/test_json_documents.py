@@ -12,9 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.compare.comparison import load_comparison
 from bench.errors import InputError
 from bench.files.json_documents import read_document, versioned_fields
+
+
+def load_comparison(path: Path) -> list[dict[str, Any]]:
+    return read_document(
+        path,
+        "a comparison",
+        1,
+        "python -m bench compare",
+        lambda fields: [dict(cell) for cell in fields["cells"]],
+    )
+
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

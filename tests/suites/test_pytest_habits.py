@@ -104,7 +104,7 @@ def gated(run_pytest: RunPytest, monkeypatch: pytest.MonkeyPatch) -> Gated:
             environment = {"cpu": "A CPU", "usable_cores": 2, "gpus": [], "torch_threads": 1}
             versions = {"torch": "2", "numpy": "2", "python": "3"}
             return Comparison(
-                side, side, results, 0.05, 0.95, True, 10, 60.0, environment | versions, "now"
+                side, side, results, 0.05, 0.95, 10, 60.0, environment | versions, "now"
             )
 
         monkeypatch.setattr(compare_commits, "compare_commits", compare)

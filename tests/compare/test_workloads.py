@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.compare.units import _PARTS, _PASSES, NotTimed, check_known, clocked, run_of_passes
+from bench.compare.workloads import _PARTS, _PASSES, NotTimed, check_known, clocked, run_of_passes
 
 
 def runs_of(pass_s: float) -> Callable[[float], Callable[[], float]]:

@@ -1,4 +1,4 @@
-"""What `compare` gets wrong: the same commit on both sides, and slow-downs planted on purpose."""
+"""Error rates of `compare`: false alarms, and slow-downs found, on this machine."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from bench.errors import InputError
 from bench.statistics.intervals import success_rate_interval
 from logreg_kernels import KERNELS
 
-# What is asked of it: false alarms at most, verdicts at least, and detection of slow-downs of one
-# and two thresholds at least; of so many cells at least, as fewer can't tell 1% from nothing.
+# The required rates: most false alarms, also under load, least share of cells with a verdict, and
+# least share found of slow-downs of one and of two thresholds. With fewer cells than `_CELLS` a
+# rate of 1% can't be told from 0%.
 _MOST_FALSE_ALARMS = 0.01
 _MOST_UNDER_LOAD = 0.02
 _DECIDED = 0.5
 _DETECTED = (0.80, 0.95)
 _CELLS = 200
 
-# A process that keeps a core, its arithmetic units and its caches busy.
-# It ends with whoever started it.
+# A process that keeps a core, its arithmetic units and its caches busy. It ends with its parent.
 _BUSY = """
 import os
 import numpy as np
@@ -47,32 +47,33 @@ while os.getppid() == parent:
 
 
 @dataclass(frozen=True)
-class SelfTest:
-    """The rates in words, and whether they are what is asked."""
+class ErrorRates:
+    """The rates in words, and whether all of them are as required."""
 
     words: str
     passed: bool
 
 
-def self_test(
+def measure_error_rates(
     suite: Suite,
     plan: Plan,
     repeats: int,
     load: int,
     folder: Path,
     on_progress: OnProgress | None = None,
-) -> SelfTest:
-    """Compare the working tree with itself, `repeats` times as it is, and once with each slow-down.
+) -> ErrorRates:
+    """Compare the working tree with itself, `repeats` times as it is and once with each slow-down.
 
-    Under load false alarms alone are measured. A cell that is SLOWER or FAILED is an alarm.
-
-    A slow-down is real work: in each block head reads more rows of X, as many as take the threshold
-    of the block's time, or twice that, by the clock, when the cell is set up.
+    In a comparison of the same commit, a cell that is SLOWER or FAILED is a false alarm. Slow-downs
+    are injected as real work: in each block head reads further rows of X. Their number is set by
+    the clock, for the reads to take one or two thresholds of the block's time.
 
     Args:
-        load: processes that each keep a core busy meanwhile.
-        folder: where the table goes, `tables/compare_selftest`, and each cell's result, after each
-            comparison: `compare_selftest.csv`.
+        load: processes that each keep a core busy meanwhile. With any, no slow-down is injected.
+        folder: gets the table `tables/compare_selfcheck`, and after each comparison
+            `compare_selfcheck.csv` with the result of each cell.
+    Raises:
+        InputError: no repository, or no kernel that is named can run here.
     """
     start = time.monotonic()
     root = repository(Path())
@@ -85,35 +86,35 @@ def self_test(
     detected = {} if load else {k * plan.threshold: _DETECTED[k - 1] for k in (1, 2)}
     total = len(cells) * (repeats + len(detected))
     with checked_out(root, here, here) as trees, _busy(load):
-        for slow_down, times in ((0.0, repeats), *((planted, 1) for planted in detected)):
+        for slow_down, times in ((0.0, repeats), *((share, 1) for share in detected)):
             found: list[CellResult] = []
             begun = time.monotonic()
             for _ in range(times):
-                planted = replace(plan, slow_down=slow_down)
                 tell = on_progress and _of_all(on_progress, len(every), total)
-                found += sample(trees, cells, planted, on_progress=tell)[0]
+                injected = replace(plan, slow_down=slow_down)
+                found += sample(trees, cells, injected, on_progress=tell)[0]
                 every += [_cell_row(slow_down, result) for result in found[-len(cells) :]]
-                write_table(pd.DataFrame(every), None, folder / "compare_selftest")
+                write_table(pd.DataFrame(every), None, folder / "compare_selfcheck")
             rows.append(_row(slow_down, found, time.monotonic() - begun))
     frame = pd.DataFrame(rows)
     shown = _readable(frame)
-    write_table(frame, shown, folder / "tables" / "compare_selftest")
-    asked = _asked(frame, list(detected.values()), bool(load))
+    write_table(frame, shown, folder / "tables" / "compare_selfcheck")
+    required = _required(frame, list(detected.values()), bool(load))
     beside = f"{load} {'process' if load == 1 else 'processes'} at work beside it"
     words = [
         str(shown.to_markdown(index=False, disable_numparse=True)),
         "",
-        *(f"Asked: {what}: {'met' if met else 'NOT met'}." for what, met in asked.items()),
+        *(f"Required: {what}: {'met' if met else 'NOT met'}." for what, met in required.items()),
         f"{len(cells)} cells a comparison, {beside if load else 'no load added'}, "
         f"{(time.monotonic() - start) / 60:.1f} minutes.",
     ]
     if frame.cells[0] < _CELLS:
         words.append(f"{frame.cells[0]} cells are few for such rates: see the intervals.")
-    return SelfTest("\n".join(words), all(asked.values()))
+    return ErrorRates("\n".join(words), all(required.values()))
 
 
 def _of_all(on_progress: OnProgress, done: int, total: int) -> OnProgress:
-    """Tell of a comparison as the part that it is of all of them."""
+    """Report the progress of one comparison as part of that of all of them."""
 
     def tell(progress: Progress) -> None:
         on_progress(Progress(done + progress.done, total, progress.cell))
@@ -121,18 +122,18 @@ def _of_all(on_progress: OnProgress, done: int, total: int) -> OnProgress:
     return tell
 
 
-def _asked(frame: pd.DataFrame, detected: Sequence[float], load: bool) -> dict[str, bool]:
-    """What is asked, and whether it is so; the first row is the same commit's."""
+def _required(frame: pd.DataFrame, detected: Sequence[float], load: bool) -> dict[str, bool]:
+    """Each requirement, and whether it is met; the first row is that of the same commit."""
     most = _MOST_UNDER_LOAD if load else _MOST_FALSE_ALARMS
     decided = frame[["SLOWER", "FASTER", "SAME"]].loc[0].sum() / frame.cells[0]
-    asked = {
+    required = {
         f"SLOWER or FAILED at most {most:.0%} of the same commit's cells": frame.rate[0] <= most,
         f"decided at least {_DECIDED:.0%} of them": decided >= _DECIDED,
     }
     for k, least in enumerate(detected, start=1):
-        what = f"found at least {least:.0%} of slow-downs of {text.percent(frame.planted[k])}"
-        asked[what] = frame.rate[k] >= least
-    return {what: bool(met) for what, met in asked.items()}
+        what = f"found at least {least:.0%} of slow-downs of {text.percent(frame.injected[k])}"
+        required[what] = frame.rate[k] >= least
+    return {what: bool(met) for what, met in required.items()}
 
 
 def _row(slow_down: float, found: Sequence[CellResult], seconds: float) -> dict[str, object]:
@@ -141,7 +142,7 @@ def _row(slow_down: float, found: Sequence[CellResult], seconds: float) -> dict[
     low, high = success_rate_interval(hits, len(found))
     ratios = [result.ratio for result in found if result.ratio is not None]
     return {
-        "planted": slow_down,
+        "injected": slow_down,
         "cells": len(found),
         **{name: counted[name] for name in ("SLOWER", "FASTER", "SAME", "INCONCLUSIVE")},
         "other": sum(counted.values())
@@ -157,7 +158,7 @@ def _row(slow_down: float, found: Sequence[CellResult], seconds: float) -> dict[
 
 def _cell_row(slow_down: float, result: CellResult) -> dict[str, object]:
     return {
-        "planted": slow_down,
+        "injected": slow_down,
         "cell": str(result.cell),
         "verdict": result.verdict,
         "ratio": result.ratio,
@@ -171,12 +172,12 @@ def _cell_row(slow_down: float, result: CellResult) -> dict[str, object]:
 def _readable(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "planted": [f"{text.percent(p)} slower" if p else "nothing" for p in frame.planted],
+            "injected": [f"{text.percent(p)} slower" if p else "nothing" for p in frame.injected],
             **{
                 name: frame[name]
                 for name in ("cells", "SLOWER", "FASTER", "SAME", "INCONCLUSIVE", "other")
             },
-            "alarms, or found (95% interval)": [
+            "false alarms, or found (95% interval)": [
                 f"{rate:.1%} [{low:.1%}-{high:.1%}]"
                 for rate, low, high in zip(frame.rate, frame.low, frame.high, strict=True)
             ],
@@ -188,7 +189,7 @@ def _readable(frame: pd.DataFrame) -> pd.DataFrame:
 
 @contextmanager
 def _busy(count: int) -> Iterator[None]:
-    """So many processes that do nothing but work, one thread each."""
+    """Processes that each keep a core busy, with one thread."""
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     processes = [
         subprocess.Popen([sys.executable, "-c", _BUSY], env=one_thread) for _ in range(count)

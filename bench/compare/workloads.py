@@ -1,7 +1,8 @@
 """What one side of a comparison times, over and over: a call, or a run of an optimizer.
 
-The problem, the kernel and the optimizer are those of the side's tree, imported where they are
-needed: a commit may lack them.
+The problem, the kernel and the optimizer are those of the side's worktree. They are imported where
+they are needed, since a commit may lack them. This code also runs against older commits, so it asks
+with `getattr` for what an older tree may not have.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from .injection import reads_of
+
 Call: TypeAlias = Callable[[], Any]
 Timed: TypeAlias = Callable[[], float]
 """Does its work once, and returns the seconds that this took."""
 
-# A run ends by its own stopping test, or after the most passes of these that take `_RUN_S`, some
-# blocks' time, at most: of mini-batches part of a pass, as a whole one may be hundreds of steps; a
-# call on all rows is made whole. Libraries' own solvers count iterations.
+# A run ends by its own stopping test, or after a number of passes: the most of these that take no
+# longer than `_RUN_S`, the time of some blocks. With mini-batches that may be part of a pass, since
+# a whole one may be hundreds of steps. Solvers of other libraries count iterations.
 _PASSES = (100, 50, 20, 10, 5, 2, 1)
 _PARTS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 _RUN_S = 3e-3
@@ -45,19 +48,18 @@ class NotTimed(Exception):  # noqa: N818 - the name says it
 
 
 @dataclass(frozen=True)
-class Unit:
+class Workload:
     """What a block repeats.
 
     Args:
-        run: the unit of work; it has been done once when this is made.
-        settle: a short call of the same kind, which leaves nothing for the device to do.
-        passes: of a run, or iterations of a library's solver; 0 for what is no run.
-        reads: makes a call that reads so many rows of X, for planted slow-downs; None where there
-            is no X.
+        run: the work; it has been done once when this is made.
+        warm_caches: a short call that touches the same data, and leaves no work on the device.
+        passes: passes of a run, or iterations of another library's solver; 0 for a call.
+        reads: for a number of rows, a call that reads so many rows of X; None where there is no X.
     """
 
     run: Timed
-    settle: Call
+    warm_caches: Call
     passes: float = 0
     reads: Callable[[int], Timed] | None = None
 
@@ -75,14 +77,14 @@ def clocked(call: Call, synchronize: Call = lambda: None) -> Timed:
     return run
 
 
-def own_unit(cell: Mapping[str, str]) -> Unit:
-    """A cell of a file of cells: `cells()` there maps names to functions that set up a call."""
+def own_workload(cell: Mapping[str, str]) -> Workload:
+    """A cell of the user's own: `cells()` in its file has a function by its name, for set-up."""
     found = load_cells(cell["file"])
     if cell["problem"] not in found:
         raise NotTimed("gone", f"{cell['file']} has no cell {cell['problem']!r}")
     call = found[cell["problem"]]()
     call()
-    return Unit(clocked(call), call)
+    return Workload(clocked(call), call)
 
 
 @lru_cache(maxsize=1)
@@ -106,7 +108,7 @@ def load_cells(file: str) -> dict[str, Callable[[], Call]]:
     return found
 
 
-def suite_unit(cell: Mapping[str, str], passes: float | None) -> Unit:
+def suite_workload(cell: Mapping[str, str], passes: float | None) -> Workload:
     """A kernel's value and gradient, or a run of an optimizer, on a problem."""
     import numpy as np
 
@@ -121,10 +123,10 @@ def suite_unit(cell: Mapping[str, str], passes: float | None) -> Unit:
         check_known(cell["optimizer"], OPTIMIZERS, "optimizer")
         optimizer = make_optimizer(cell["optimizer"])
         if hasattr(optimizer, "fit"):
-            return refit_unit(problem, cell, optimizer, passes)
+            return refit_workload(problem, cell, optimizer, passes)
     check_known(cell["kernel"], KERNELS, "kernel")
-    place = (cell["kernel"], cell["device"], cell["dtype"])
-    objective = bound(cell["problem"], *place)
+    device, dtype = cell["device"], cell["dtype"]
+    objective = bound(cell["problem"], cell["kernel"], device, dtype)
     start = np.random.default_rng(0).standard_normal(objective.coefficient_shape) * 0.1
     w = objective.as_coefficients(start)
 
@@ -132,20 +134,18 @@ def suite_unit(cell: Mapping[str, str], passes: float | None) -> Unit:
         return objective.value_and_grad(w)
 
     def reads(rows: int) -> Timed:
-        from .planted import reads_of
-
-        return clocked(reads_of(problem.X, *place[1:])(rows), objective.synchronize)
+        return clocked(reads_of(problem.X, device, dtype)(rows), objective.synchronize)
 
     one_call = clocked(call, objective.synchronize)
     if optimizer is None:
-        return Unit(one_call, one_call, reads=reads)
+        return Workload(one_call, one_call, reads=reads)
     runs = optimizer_runs(objective, optimizer)
     run, passes = run_of_passes(runs, passes, (*_PASSES, *_PARTS))
-    return Unit(run, one_call, passes, reads)
+    return Workload(run, one_call, passes, reads)
 
 
 def check_known(spec: str, registry: Mapping[str, Any], what: str) -> None:
-    """Raise NotTimed, "gone", for a name that this tree doesn't have."""
+    """Raise NotTimed, "gone", for a name that this tree does not have."""
     name = spec.split(":")[0].strip()
     if name not in registry:
         raise NotTimed("gone", f"there is no {what} {name}")
@@ -153,7 +153,7 @@ def check_known(spec: str, registry: Mapping[str, Any], what: str) -> None:
 
 @lru_cache(maxsize=1)
 def problem_of(spec: str) -> Any:
-    """The problem; one at a time is kept, as its cells come one after the other."""
+    """The problem. The last one is kept, since cells of one problem come one after the other."""
     from bench.problems import load_problem
 
     return load_problem(spec)
@@ -161,14 +161,14 @@ def problem_of(spec: str) -> Any:
 
 @lru_cache(maxsize=1)
 def bound(spec: str, kernel: str, device: str, dtype: str) -> Any:
-    """A kernel bound to a problem, after it has matched the reference there; kept likewise."""
+    """A kernel bound to a problem, after it has matched the reference there. The last is kept."""
     from bench.measure.cell import bind_and_verify
 
     return bind_and_verify(problem_of(spec), kernel, device, dtype).objective
 
 
 def optimizer_runs(objective: Any, optimizer: Any) -> Callable[[float], Timed]:
-    """Whole runs of so many passes, on the harness's own clock."""
+    """For a number of passes, a run of so many, on the harness's own clock."""
     import numpy as np
 
     from bench.measure.cell import run_optimizer
@@ -190,8 +190,10 @@ def optimizer_runs(objective: Any, optimizer: Any) -> Callable[[float], Timed]:
     return lambda passes: lambda: run(passes)
 
 
-def refit_unit(problem: Any, cell: Mapping[str, str], solver: Any, passes: float | None) -> Unit:
-    """Fits of a library's solver, with at most so many iterations."""
+def refit_workload(
+    problem: Any, cell: Mapping[str, str], solver: Any, passes: float | None
+) -> Workload:
+    """Fits of another library's solver, with a limit on its iterations."""
     from logreg_kernels.validation import check_dtype, check_matrix
 
     reason = solver.unavailable(l2=problem.l2, n_classes=problem.n_classes, dtype=cell["dtype"])
@@ -204,14 +206,16 @@ def refit_unit(problem: Any, cell: Mapping[str, str], solver: Any, passes: float
         return clocked(lambda: solver.fit(X, problem.y, l2=problem.l2, max_iter=most, seed=0))
 
     run, passes = run_of_passes(fit, passes, _PASSES)
-    return Unit(run, fit(1), passes)
+    return Workload(run, fit(1), passes)
 
 
 def run_of_passes(
     runs: Callable[[float], Timed], passes: float | None, choice: Sequence[float]
 ) -> tuple[Timed, float]:
-    """A run of the passes given, or else of the most of a choice that take `_RUN_S` at most;
-    warmed up."""
+    """A run of the given passes, warmed up, and their number.
+
+    Where none are given, they are the most of `choice` that take `_RUN_S` at most.
+    """
     if passes is None:
         runs(1)()
         per_pass = max(min(runs(1)() for _ in range(3)), 1e-9)

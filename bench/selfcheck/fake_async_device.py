@@ -1,7 +1,7 @@
-"""A device that finishes its work late, to see who charges the time to the right step.
+"""A fake asynchronous device: does a clock charge each step its own time?
 
-A GPU returns from a call long before the work is done. This one does the same without a GPU: its
-results are there at once, but its clock says when each piece of work would have been done.
+A GPU returns from a call long before the work is done. This device does the same without a GPU: its
+results are there at once, and its clock says when each piece of work would have been done.
 """
 
 from __future__ import annotations
@@ -21,68 +21,70 @@ from bench.optimizers import make_reporting_optimizer
 from bench.problems import load_problem
 from logreg_kernels import Objective, bind
 
-# Milliseconds of work that a step asks for, over and over; the host needs well below 0.2.
+# Milliseconds of work of the steps, repeated in this order; the host needs well below 0.2.
 _WORK_MS = (1.0, 6.0, 2.0, 4.0, 1.0, 8.0, 3.0)
 _STEPS = 28
-# What an interval may be off by: the host may be interrupted between work and stamp.
+# The allowed relative error of a step: the host may be interrupted between work and time stamp.
 _TOLERANCE = 0.05
 
 
-class LateDevice:
-    """Works through what it is asked for, one piece after the other, behind the host's back."""
+class FakeAsyncDevice:
+    """A queue of work that is done one piece after the other, while the host goes on."""
 
     def __init__(self) -> None:
         self._free_at_s = time.perf_counter()
         self.done_at_s: list[float] = []
 
-    def ask(self, seconds: float) -> None:
+    def enqueue(self, seconds: float) -> None:
         """Queue a piece of work, and return at once."""
         self._free_at_s = self.reached_s() + seconds
         self.done_at_s.append(self._free_at_s)
 
     def reached_s(self) -> float:
-        """When the device will have done all that it was asked for so far."""
+        """When the device will have done all work that is queued so far."""
         return max(time.perf_counter(), self._free_at_s)
 
     def synchronize(self) -> None:
-        """Wait until that is so."""
+        """Wait until all queued work is done."""
         while (left := self._free_at_s - time.perf_counter()) > 0:
             time.sleep(left)
 
 
-class LateEvent:
-    """A mark in a late device's queue, with the members of torch.cuda.Event."""
+class FakeEvent:
+    """A mark in the queue of a fake device, with the members of torch.cuda.Event."""
 
-    def __init__(self, device: LateDevice) -> None:
+    def __init__(self, device: FakeAsyncDevice) -> None:
         self._device = device
         self._at_s = 0.0
 
     def record(self) -> None:
-        """Queue the mark behind the work asked for so far."""
+        """Queue the mark behind the work that is queued so far."""
         self._at_s = self._device.reached_s()
 
-    def elapsed_time(self, end: LateEvent) -> float:
+    def elapsed_time(self, end: FakeEvent) -> float:
         """Milliseconds between two marks.
 
         Raises:
-            RuntimeError: the device has not reached the second one: nobody waited for it.
+            RuntimeError: the device has not reached the second one, since nobody waited for it.
         """
         if end._at_s > time.perf_counter():
             raise RuntimeError("an event was read before the device had reached it")
         return 1e3 * (end._at_s - self._at_s)
 
 
-class LateObjective:
-    """An objective whose every call asks a late device for a given time of work."""
+class AsyncObjective:
+    """An objective each call of which queues work of a given duration on a fake device."""
 
-    def __init__(self, objective: Objective, device: LateDevice, work_ms: Iterator[float]) -> None:
+    def __init__(
+        self, objective: Objective, device: FakeAsyncDevice, work_ms: Iterator[float]
+    ) -> None:
         self._objective = objective
         self._device = device
         self._work_ms = work_ms
 
     def value_and_grad(self, w: Any, rows: Any = None) -> tuple[Any, Any]:
-        """The objective's own; the device is busy with it for a while."""
-        self._device.ask(1e-3 * next(self._work_ms))
+        """Those of the objective; the device is busy for a while."""
+        self._device.enqueue(1e-3 * next(self._work_ms))
         return self._objective.value_and_grad(w, rows)
 
     def synchronize(self) -> None:
@@ -95,7 +97,7 @@ class LateObjective:
 
 @dataclass(frozen=True)
 class TimingCheck:
-    """What a clock charged to each step, beside what the device took for it.
+    """What a clock charged to each step, and what the device took for it.
 
     Args:
         true_ms, charged_ms: one entry a step.
@@ -117,10 +119,10 @@ class TimingCheck:
 
 
 def check_timing(*, bare: bool) -> TimingCheck:
-    """Record a run of gradient descent on a late device.
+    """Record a run of gradient descent on a fake asynchronous device.
 
-    The run and the recorder are those of every cell; the clock is the one of CUDA runs, with this
-    device's events for CUDA's.
+    The run and the recorder are those of every cell. The clock is that of CUDA runs, with the
+    events of this device in place of those of CUDA.
 
     Args:
         bare: record with time.perf_counter instead, as on a CPU.
@@ -128,15 +130,15 @@ def check_timing(*, bare: bool) -> TimingCheck:
     problem = load_problem("iris")
     optimizer, plain = make_reporting_optimizer("sgd:lr=0.01"), bind("numpy", problem.X, problem.y)
     warm_up(plain, optimizer)  # first calls take longer than a step of the device
-    device = LateDevice()
-    objective = LateObjective(plain, device, cycle(_WORK_MS))
-    events = EventClock(lambda: LateEvent(device), device.synchronize)
+    device = FakeAsyncDevice()
+    objective = AsyncObjective(plain, device, cycle(_WORK_MS))
+    events = EventClock(lambda: FakeEvent(device), device.synchronize)
     clock: Clock = HostClock() if bare else events
     budget = Budget(passes=_STEPS, seconds=60.0)
-    late: Any = objective
-    trace = run_optimizer(late, optimizer, np.random.default_rng(0), budget, clock=clock)
+    on_device: Any = objective
+    trace = run_optimizer(on_device, optimizer, np.random.default_rng(0), budget, clock=clock)
     device.synchronize()
-    # The first step begins when the run does; all others when the one before is done.
+    # The first step begins with the run, and each later one when the step before it is done.
     true = np.diff(device.done_at_s)
     charged = np.diff(trace.elapsed_s)[1:]
     return TimingCheck(tuple(1e3 * true), tuple(1e3 * charged))
