@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    short_help="Time two commits in turns: is anything slower?",
     epilog="""\b
 Examples:
   python -m bench compare
@@ -41,7 +42,7 @@ Examples:
 Exit codes: 0 nothing is slower, 1 a cell is SLOWER or FAILED (of a self-test: a rate is not met),
 2 bad input, 3 saved results of another machine. docs/ci.md says what the verdicts mean and how CI
 uses them.
-"""
+""",
 )
 @click.option("--base", help="A commit, or a results folder. [default: where head left main]")
 @click.option("--head", help="A commit, or a results folder. [default: the working tree]")

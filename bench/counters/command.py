@@ -11,12 +11,13 @@ from bench.command.options import append_summary, check_file, output_option, sum
 
 
 @click.command(
+    short_help="Count calls, passes and reads of X; compare exactly.",
     epilog="""\b
 Examples:
   python -m bench counters --check
   python -m bench counters --check --summary "$GITHUB_STEP_SUMMARY"
   python -m bench counters --update
-"""
+""",
 )
 @click.option("--check", is_flag=True, help="Compare with the committed counters; 1 if changed.")
 @click.option("--update", is_flag=True, help="Write the counters, and show what changed.")

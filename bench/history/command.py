@@ -20,13 +20,14 @@ FORMATS = ("pytest-benchmark", "github-action-benchmark", "bencher", "csv")
 
 
 @click.command(
+    short_help="What each commit measured, and which made something slower.",
     epilog="""\b
 Examples:
   python -m bench run --rerun && python -m bench history
   python -m bench history --results /var/lib/bench
   python -m bench history --export bencher --output bmf.json
   python -m bench history --export pytest-benchmark --commit 1a2b3c4 --output old.json
-"""
+""",
 )
 @results_option("records; the history is in its history/", written=False)
 @click.option(

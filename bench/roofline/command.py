@@ -12,13 +12,14 @@ from bench.errors import InputError
 
 
 @click.command(
+    short_help="Time kernels beside reading their X once.",
     epilog="""\b
 Examples:
   python -m bench roofline
   python -m bench roofline --case "1,000,000 x 54" --twice
   python -m bench roofline -p file:path=my.csv,target=label --dtype float32
   python -m bench roofline -k fused-cpu -k torch-autograd --rounds 11
-"""
+""",
 )
 @click.option("--case", "cases", multiple=True, help="Cases whose name contains this.")
 @click.option("-p", "--problem", "problems", multiple=True, help="Your data, such as file:path=...")

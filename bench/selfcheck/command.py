@@ -37,7 +37,7 @@ def selfcheck() -> None:
     """Check the harness itself; exit 1 where it falls short."""
 
 
-@selfcheck.command()
+@selfcheck.command(short_help="Is each step charged its own time on a late device?")
 @click.option(
     "--clock",
     type=click.Choice(["events", "bare"]),
@@ -69,7 +69,7 @@ def timing(clock: str) -> int:
     return 0 if found.passed else EXIT_FAILED
 
 
-@selfcheck.command()
+@selfcheck.command(short_help="What recording costs a run; exit 1 if over 2%.")
 @click.option("--rounds", type=click.IntRange(min=4), default=20, show_default=True)
 @click.option("-p", "--problem", default="synthetic:n=20000,d=100", show_default=True)
 @click.option("-k", "--kernel", default="torch-autograd", show_default=True)
@@ -78,7 +78,7 @@ def recorder(rounds: int, problem: str, kernel: str) -> int:
     return 0 if _print_recorder_cost(problem, kernel, rounds) < _MOST_RECORDER_COST else EXIT_FAILED
 
 
-@selfcheck.command()
+@selfcheck.command(short_help="What a suite costs beyond its runs; exit 1 if over 15%.")
 @click.option("-p", "--problem", default="synthetic:n=20000,d=100", show_default=True)
 @click.option("-k", "--kernel", default="torch-autograd", show_default=True)
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True)
