@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,17 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+
+
+def announce(words: str, *, certain: bool = False) -> None:
+    """Say what is going on before it takes seconds, such as an import of torch.
+
+    Args:
+        certain: nothing that was typed is still to be checked. Otherwise only a terminal shows it,
+            so that bad input leaves one line in a log.
+    """
+    if certain or sys.stderr.isatty():
+        click.echo(f"bench: {words}", err=True)
 
 
 @contextmanager
