@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
@@ -88,8 +89,12 @@ def time_axis(panel: Axes) -> None:
 
 
 def plain_ticks(axis: Axis) -> None:
-    """Powers of ten as tables write them: "1e-6", and 100 for 1e+2. Mathematics takes longer."""
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("e-0", "e-")))
+    """Powers of ten as tables write them, "1e-6" and "100"; mathematical text takes far longer."""
+
+    def plain_number(value: float, _: int | None) -> str:
+        return f"{value:g}" if 0.01 <= value < 1e5 else f"1e{round(math.log10(value))}"
+
+    axis.set_major_formatter(FuncFormatter(plain_number))
     axis.set_minor_locator(NullLocator())
 
 

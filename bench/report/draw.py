@@ -32,29 +32,27 @@ def second_process() -> Iterator[Draw]:
     Should that process fail, this one draws its plots, too. It is not forked from this one, whose
     libraries may have started threads.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "bench.report.draw"],
-        stdin=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
+    command = [sys.executable, "-P", "-m", "bench.report.draw"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+    ) as process:
 
-    def draw_beside(plots: Sequence[Plot], folder: Path) -> None:
-        assert process.stdin is not None
+        def draw_beside(plots: Sequence[Plot], folder: Path) -> None:
+            assert process.stdin is not None
+            try:
+                with process.stdin as stdin:
+                    pickle.dump((plots[::2], folder), stdin)
+            except OSError:  # it has ended
+                process.kill()
+            draw(plots[1::2], folder)
+            if process.wait() != 0:
+                draw(plots[::2], folder)
+
         try:
-            pickle.dump((plots[::2], folder), process.stdin)
-            process.stdin.close()
-        except OSError:  # it has ended
+            yield draw_beside
+        finally:
             process.kill()
-        draw(plots[1::2], folder)
-        if process.wait() != 0:
-            draw(plots[::2], folder)
-
-    try:
-        yield draw_beside
-    finally:
-        process.kill()
-        process.wait()
 
 
 if __name__ == "__main__":
