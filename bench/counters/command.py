@@ -8,6 +8,7 @@ import click
 
 from bench.command.line import EXIT_FAILED
 from bench.command.options import append_summary, check_file, output_option, summary_option
+from bench.command.progress import announce
 
 
 @click.command(
@@ -44,6 +45,7 @@ def counters(
         raise click.UsageError("give one of --check and --update")
     if update:
         check_file("--counters", path)
+    announce("importing torch, then counting the quick suite's work")
 
     from bench.counters.count import count_pinned, keep_cuda
     from bench.counters.counters_file import as_json, changes, read_counters

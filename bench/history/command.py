@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.command.options import output_option, refuse_given, results_option
+from bench.command.progress import announce
 from bench.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def history(
     if format_:
         return _export(folder, repository, format_, output, commit)
     refuse_given(("--commit", "--output"), "without an export, such as --export csv")
+    announce(f"entering new records of {folder} into the history")
 
     from bench.history.append import append_records
     from bench.history.commits import HERE, in_order

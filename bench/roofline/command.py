@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bench.command.options import results_option
+from bench.command.progress import announce
 from bench.errors import InputError
 
 
@@ -52,6 +53,8 @@ def roofline(
     Everything of a case takes turns in one run, so that ratios hold on a noisy machine; absolute
     times hold for this machine alone.
     """
+    announce("importing torch, then timing kernels beside reading their X")
+
     from bench.cells.plan import devices_here
     from bench.command import text
     from bench.roofline.cases import chosen_cases

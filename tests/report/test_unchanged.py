@@ -26,10 +26,10 @@ FOLDER = Path("results")
 def report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Command:
-    """`python -m bench.report --no-run` in a folder with records."""
+    """`python -m bench.report`, by default with --no-run, in a folder with records."""
     run = commands_in(tmp_path, monkeypatch, capfd)
     RecordStore(FOLDER).append(RECORDS)
-    return lambda *more: run("--no-run", *more, module=REPORT)
+    return lambda *arguments: run(*(arguments or ["--no-run"]), module=REPORT)
 
 
 def files() -> dict[str, int]:
@@ -80,6 +80,29 @@ def test_what_changed_is_written_anew(report: Command, change: Callable[[], None
     assert (FOLDER / "plots" / "ecdf.svg").exists()
     assert (FOLDER / "tables" / "summary.md").read_text().startswith("| optimizer")
     assert "nothing has changed" in report().err
+
+
+def test_a_suite_that_was_complete_is_not_looked_through_again(
+    report: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch takes seconds to import, and only a suite that may be incomplete needs it."""
+    looked = []
+
+    def run_suite(suite: object, folder: Path, **_: object) -> Results:
+        looked.append(folder)
+        return Results(())
+
+    monkeypatch.setattr("bench.cells.run.run_suite", run_suite)
+    monkeypatch.setattr("bench.measure.environment.machine", lambda: "m1")
+    all_here = ("--results", "results")
+    assert report(*all_here).err.startswith("bench: 6 records in results: importing torch")
+    assert looked == [FOLDER]
+    remove_a_plot()
+    assert report(*all_here).err == "bench: 6 records in results: writing the report\n"
+    assert looked == [FOLDER]
+    append_a_record()
+    report(*all_here)
+    assert looked == [FOLDER, FOLDER]
 
 
 def test_the_state_follows_settings_and_what_was_asked(
