@@ -46,18 +46,18 @@ def plot_style() -> Iterator[None]:
 
 
 def save_figure(figure: Figure, path: Path) -> list[Path]:
-    """Write a figure as PNG and SVG; `path` is given without a suffix.
+    """Write a figure as SVG and PNG; `path` is given without a suffix.
 
     The panels are laid out once, for both. `Figure.savefig` would draw four times, twice a file,
     and a drawing of many lines takes half a second.
     """
     png, svg = BytesIO(), BytesIO()
     with plot_style():
-        figure.set_dpi(_PNG_DPI)
-        FigureCanvasAgg(figure).print_png(png)  # type: ignore[no-untyped-call]
-        figure.set_layout_engine("none")
         canvas = FigureCanvasSVG(figure)
         canvas.print_svg(svg, metadata={"Date": None})  # type: ignore[no-untyped-call]
+        figure.set_layout_engine("none")
+        figure.set_dpi(_PNG_DPI)
+        FigureCanvasAgg(figure).print_png(png)  # type: ignore[no-untyped-call]
     return [
         write_whole(file, buffer.getvalue())
         for file, buffer in zip(figure_files(path), (svg, png), strict=True)

@@ -137,5 +137,6 @@ def test_an_example_runs(command: Command, module: str, arguments: str) -> None:
     except MeasuringBegins:
         return
     assert "error: " not in done.err, done.err
-    assert done.code == 0
+    # A self-check of a bare clock must fail, and made-up seconds prove nothing of the harness.
+    assert done.code in ((0, 1) if arguments.startswith("selfcheck") else (0,))
     assert done.out or "--output" in arguments
