@@ -5,7 +5,11 @@ from __future__ import annotations
 import click
 
 
-@click.command("list", epilog="\b\nExample:\n  python -m bench list")
+@click.command(
+    "list",
+    short_help="Problems, optimizers, kernels and suites that can be named.",
+    epilog="\b\nExample:\n  python -m bench list",
+)
 def list_() -> None:
     """What can be named: problems, optimizers with their parameters, kernels and suites."""
     from bench.cells.definitions import SUITES

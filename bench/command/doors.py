@@ -1,4 +1,4 @@
-"""How a command is found by its name, and its options by the environment."""
+"""How a command is found by its name, and its options by environment variables."""
 
 from __future__ import annotations
 
@@ -37,11 +37,20 @@ class LazyGroup(click.Group):
         return command
 
 
-def name_variables(command: click.Command, prefix: str) -> None:
-    """Let every option of a command, and of the commands below it, be set by a variable that is
-    called after its long name: with the prefix BENCH `compare --minutes` by BENCH_COMPARE_MINUTES.
+def commands_of(command: click.Command) -> dict[str, click.Command]:
+    """The commands of a group by their names, imported now; none where it is no group."""
+    if not isinstance(command, click.Group):
+        return {}
+    context = click.Context(command)
+    found = {name: command.get_command(context, name) for name in command.list_commands(context)}
+    return {name: below for name, below in found.items() if below is not None}
 
-    click's own automatic variables are called after the parameters of the command's function.
+
+def name_variables(command: click.Command, prefix: str) -> None:
+    """Let a variable set each option of a command and of its subcommands, named by the long option.
+
+    With the prefix BENCH, `compare --minutes` is set by BENCH_COMPARE_MINUTES. click's own
+    automatic variables are named after the parameters of the command's function instead.
     """
     if isinstance(command, LazyGroup):
         command.prefix = prefix

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as ProgressBar
 
 
 @dataclass(frozen=True)
@@ -18,7 +24,18 @@ class Progress:
     cell: str
 
 
-OnProgress = Callable[[Progress], None]
+OnProgress: TypeAlias = Callable[[Progress], None]
+
+
+def announce(words: str, *, certain: bool = False) -> None:
+    """Say what is going on before it takes seconds, such as an import of torch.
+
+    Args:
+        certain: nothing that was typed is still to be checked. Otherwise only a terminal shows it,
+            so that bad input leaves one line in a log.
+    """
+    if certain or sys.stderr.isatty():
+        click.echo(f"bench: {words}", err=True)
 
 
 @contextmanager
@@ -27,20 +44,12 @@ def progress_bar() -> Iterator[OnProgress]:
     tenth."""
     # A tenth of a second to import, which only those who see a bar should wait for.
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as ProgressBar
 
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _print_tenths()
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with ProgressBar(*columns, console=console, transient=True) as bar:
+    with _bar_on(console) as bar:
         task = bar.add_task("", total=None)
 
         def show(progress: Progress) -> None:
@@ -49,6 +58,24 @@ def progress_bar() -> Iterator[OnProgress]:
             )
 
         yield show
+
+
+def _bar_on(console: Console) -> ProgressBar:
+    """A bar of one line; the description of what runs is cut where the line would be too long."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as ProgressBar
+    from rich.table import Column
+
+    cut = Column(no_wrap=True, overflow="ellipsis", ratio=1)
+    return ProgressBar(
+        TextColumn("{task.description}", table_column=cut),
+        BarColumn(bar_width=16),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
+        console=console,
+        transient=True,
+        expand=True,
+    )
 
 
 def _print_tenths() -> OnProgress:

@@ -8,15 +8,17 @@ import click
 
 from bench.command.line import EXIT_FAILED
 from bench.command.options import append_summary, check_file, output_option, summary_option
+from bench.command.progress import announce
 
 
 @click.command(
+    short_help="Count calls, passes and reads of X; compare exactly.",
     epilog="""\b
 Examples:
   python -m bench counters --check
   python -m bench counters --check --summary "$GITHUB_STEP_SUMMARY"
   python -m bench counters --update
-"""
+""",
 )
 @click.option("--check", is_flag=True, help="Compare with the committed counters; 1 if changed.")
 @click.option("--update", is_flag=True, help="Write the counters, and show what changed.")
@@ -43,6 +45,7 @@ def counters(
         raise click.UsageError("give one of --check and --update")
     if update:
         check_file("--counters", path)
+    announce("importing torch, then counting the quick suite's work")
 
     from bench.counters.count import count_pinned, keep_cuda
     from bench.counters.counters_file import as_json, changes, read_counters

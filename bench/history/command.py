@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.command.options import output_option, refuse_given, results_option
+from bench.command.progress import announce
 from bench.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,13 +18,14 @@ FORMATS = ("pytest-benchmark", "github-action-benchmark", "bencher", "csv")
 
 
 @click.command(
+    short_help="What each commit measured, and which made something slower.",
     epilog="""\b
 Examples:
   python -m bench run --rerun && python -m bench history
   python -m bench history --results /var/lib/bench
   python -m bench history --export bencher --output bmf.json
   python -m bench history --export pytest-benchmark --commit 1a2b3c4 --output old.json
-"""
+""",
 )
 @results_option("records; the history is in its history/", written=False)
 @click.option(
@@ -46,6 +48,7 @@ def history(
     if format_:
         return _export(folder, repository, format_, output, commit)
     refuse_given(("--commit", "--output"), "without an export, such as --export csv")
+    announce(f"entering new records of {folder} into the history")
 
     from bench.command.figures import save_figure
     from bench.command.tables import write_table

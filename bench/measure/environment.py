@@ -19,6 +19,8 @@ LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "triton")
 """A time in any cell depends on their versions."""
 _PEERS = ("glum", "jax", "snapml")
 """Only their own cells depend on their versions."""
+_GPU_DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/proc/driver/nvidia", "/dev/dxg", "/dev/kfd")
+"""What CUDA's driver makes, natively and under WSL, and ROCm's."""
 
 
 @lru_cache(maxsize=1)
@@ -34,17 +36,10 @@ def environment() -> dict[str, Any]:
     import torch
     from threadpoolctl import threadpool_info
 
-    hardware = {
-        "cpu": _cpu_model(),
-        "logical_cores": os.cpu_count(),
-        "usable_cores": _usable_cores(),
-        "architecture": platform.machine(),
-        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-    }
     blas = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
     return {
-        "machine": _digest(hardware),
-        **hardware,
+        "machine": machine(),
+        **_hardware(),
         "cuda_driver": _cuda_driver() if torch.cuda.is_available() else None,
         "memory_bytes": _memory_bytes(),
         "os": f"{platform.system()} {platform.release()}",
@@ -54,6 +49,22 @@ def environment() -> dict[str, Any]:
         "blas_threads": max((pool["num_threads"] for pool in blas), default=None),
         "torch_threads": torch.get_num_threads(),
         "commit": _commit(),
+    }
+
+
+def machine() -> str:
+    """Fingerprint of the hardware; torch is not imported where there can be no GPU."""
+    return _digest(_hardware())
+
+
+@lru_cache(maxsize=1)
+def _hardware() -> dict[str, Any]:
+    return {
+        "cpu": _cpu_model(),
+        "logical_cores": os.cpu_count(),
+        "usable_cores": _usable_cores(),
+        "architecture": platform.machine(),
+        "gpus": _gpus(),
     }
 
 
@@ -74,6 +85,15 @@ def _cpu_model() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def _gpus() -> list[str]:
+    """The names that torch gives them; on Linux without a driver's device file, there are none."""
+    if platform.system() == "Linux" and not any(map(os.path.exists, _GPU_DRIVERS)):
+        return []
+    import torch
+
+    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
 
 
 def _usable_cores() -> int | None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bench.command import text
-from bench.records.results import Results
-from bench.report.tables import SHOWN_TARGETS, WAY, times_to_target
+from bench.report.frames import Frames
+from bench.report.tables import SHOWN_TARGETS, WAY
 from bench.statistics.intervals import ratio_interval
 
 _FEWEST_PAIRS = 6
@@ -58,20 +58,19 @@ class Answer:
         return text.listing(self.missed)
 
 
-def answers(results: Results) -> list[Answer]:
+def answers(frames: Frames) -> list[Answer]:
     """An answer for each problem, in the order of the records."""
-    times = times_to_target(results)
-    if times.empty:
+    if frames.times.empty:
         return []
-    exists = results.problems().set_index("problem")
+    facts_of = frames.problems.set_index("problem")
     found = []
-    for problem, rows in times.groupby("problem", sort=False):
-        facts = exists.loc[str(problem)]
+    for problem, rows in frames.times.groupby("problem", sort=False):
+        facts = facts_of.loc[str(problem)]
         if facts["exists"] is not True:
             note = f"not scored, {facts['reason']}"
             found.append(_none(str(problem), note))
         else:
-            found.append(_answer(str(problem), rows, results.scores()))
+            found.append(_answer(str(problem), rows, frames.scores))
     return found
 
 

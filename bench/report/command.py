@@ -1,111 +1,171 @@
-"""`python -m bench.report`: results in, tables, plots and one page out."""
+"""`python -m bench report`: results in, tables, plots and one page out."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from bench.command import text
 from bench.command.line import EXIT_FAILED, cells_are_kept, if_interrupted
 from bench.command.options import Selection, cell_options
-from bench.command.progress import progress_bar
+from bench.command.progress import announce, progress_bar
 from bench.errors import InputError
-from bench.notebook.report import summary, write_notebook
-from bench.records import Record, RecordStore, latest
-from bench.records.results import Results
-from bench.report.write import Report, write_report
+
+if TYPE_CHECKING:
+    from bench.cells.definitions import Suite
+    from bench.records import Record
+    from bench.records.results import Results
+    from bench.report.write import Report
 
 
 @click.command(
+    short_help="Write tables, plots and a page, and print the answer.",
     epilog="""\b
 Examples:
   python -m bench.report
   python -m bench.report --suite notebook
   python -m bench.report -p breast_cancer -p file:path=my.csv -o lbfgs -o adam:lr=0.01
   python -m bench.report --results results/reference/some-machine --no-run
-"""
+""",
 )
 @cell_options()
 @click.option("--no-run", is_flag=True, help="Report on the records that are there; run nothing.")
 def report(selection: Selection, folder: Path, no_run: bool) -> int:
     """Write tables, plots and a page from the results, and print the answer.
 
-    Without options it reports on all results of this machine, after finishing the suite that
-    was last begun, or the quick suite where there are no results yet. With a suite, problems,
+    Without options it reports on all results of this machine. It first finishes the suite that
+    was begun last, or runs the quick suite where there are no results yet. With a suite, problems,
     optimizers, kernels, devices, a dtype, seeds or repetitions, it runs what is missing of those
     and reports on them alone.
     """
     if selection.suite == "notebook":
         if selection.replaced or no_run:
             raise InputError("the notebook suite is fixed: leave out the other options")
+        announce("importing torch, then the notebook's experiments")
         return _notebook(folder)
-    if no_run:
-        if selection:
+    if selection:
+        if no_run:
             raise InputError("--no-run reports on what is there: leave out what should be run")
-        records = _of_last_machine(RecordStore(folder).read())
-        if not records:
-            raise InputError(f"no records in {folder}: leave out --no-run to run the quick suite")
-        results = Results(tuple(latest(records)))
-    elif selection:
-        from bench.cells.definitions import chosen_suite
+        announce(f"importing torch, then looking for what is missing in {folder}")
+        return _report(_missing_run(selection, folder), folder).exit_code
+    return _report_on_all(folder, no_run)
 
-        results = _run(chosen_suite(selection.suite, selection.replaced), folder)
+
+def _report_on_all(folder: Path, no_run: bool) -> int:
+    """Report on all records of one machine; at once where nothing has changed since."""
+    from bench.records import RecordStore
+    from bench.report.unchanged import keep, last_written, state_of
+
+    state, last = state_of(folder, no_run), last_written(folder)
+    unchanged = last is not None and last.state == state
+    if last is not None and unchanged and last.files_are_there(folder):
+        announce(f"nothing has changed since the report in {folder} was written", certain=True)
+        click.echo(last.printed, nl=False)
+        return last.exit_code
+    records = RecordStore(folder).read()
+    if no_run and not records:
+        raise InputError(f"no records in {folder}: leave out --no-run to run the quick suite")
+    if no_run or unchanged:
+        announce(f"{len(records)} records in {folder}: writing the report", certain=True)
+        results = _of_last_machine(records) if no_run else _of_this_machine(records)
     else:
+        what = "importing torch, then looking for what is to be run"
+        announce(f"{len(records)} records in {folder}: {what}", certain=True)
         results = _everything_here(folder)
-    written = write_report(results, folder)
-    _print(written, results)
-    return EXIT_FAILED if any(r.status == "failed" for r in results.records) else 0
+        state = state_of(folder, no_run)
+    done = _report(results, folder)
+    keep(folder, state, done.printed, done.exit_code, done.files)
+    return done.exit_code
 
 
 def _everything_here(folder: Path) -> Results:
     """All records of this machine, once the suite that was last begun on it is complete."""
     from bench.cells.kept import older_records, unfinished_suite
-    from bench.measure.environment import environment
+    from bench.measure.environment import machine
+    from bench.records import RecordStore
 
     store = RecordStore(folder)
-    machine = environment()["machine"]
-    here = [record for record in store.read() if record.machine == machine]
+    here = [record for record in store.read() if record.machine == machine()]
     if (suite := unfinished_suite(here)) is not None:
         _run(suite, folder)
     elif older := older_records(here):
         click.echo(older, err=True)
-    return Results(tuple(latest(r for r in store.read() if r.machine == machine)))
+    return _of_this_machine(store.read())
 
 
-def _run(suite: object, folder: Path) -> Results:
-    from bench.cells.definitions import Suite
+def _missing_run(selection: Selection, folder: Path) -> Results:
+    """The cells that are named, those without a record run now."""
+    from bench.cells.definitions import chosen_suite
+
+    return _run(chosen_suite(selection.suite, selection.replaced), folder)
+
+
+def _run(suite: Suite, folder: Path) -> Results:
     from bench.cells.run import run_suite
 
-    assert isinstance(suite, Suite)
     with if_interrupted(cells_are_kept), progress_bar() as show:
         return run_suite(suite, folder, on_progress=show)
 
 
-def _of_last_machine(records: list[Record]) -> list[Record]:
+def _of_this_machine(records: list[Record]) -> Results:
+    from bench.measure.environment import machine
+
+    return _latest([record for record in records if record.machine == machine()])
+
+
+def _of_last_machine(records: list[Record]) -> Results:
     """Times of two machines never stand in one table: the newest record decides."""
-    return [record for record in records if record.machine == records[-1].machine]
+    return _latest([record for record in records if record.machine == records[-1].machine])
 
 
-def _print(written: Report, results: Results) -> None:
-    scored = results.scores()
-    runs = scored[["seed", "repetition"]].drop_duplicates().shape[0]
-    click.echo(
-        f"Fastest to a relative gap, median of {runs} runs [{text.INTERVAL}]; {written.where}\n"
-    )
-    for answer in written.answers:
-        click.echo(f"  {answer.sentence}")
-    for reason in written.not_run:
-        click.echo(f"\nNot run, or failed: {reason}")
+def _latest(records: list[Record]) -> Results:
+    from bench.records import latest
+    from bench.records.results import Results
+
+    return Results(tuple(latest(records)))
+
+
+class _Done(NamedTuple):
+    printed: str
+    exit_code: int
+    files: tuple[Path, ...]
+
+
+def _report(results: Results, folder: Path) -> _Done:
+    """Write the report, and print its answer."""
+    from bench.report.write import write_report
+
+    written = write_report(results, folder)
+    printed = _answer(written, results)
+    click.echo(printed, nl=False)
+    failed = any(record.status == "failed" for record in results.records)
+    files = (written.page, *written.tables, *written.plots)
+    return _Done(printed, EXIT_FAILED if failed else 0, files)
+
+
+def _answer(written: Report, results: Results) -> str:
+    from bench.command import text
+
+    runs = len({(r.seed, r.repetition) for r in results.records if r.kind == "convergence"})
     folder = written.page.parent
-    click.echo(f"\nPage:   {written.page}")
-    click.echo(f"Tables: {folder / 'tables'} ({len(written.tables)} files)")
-    click.echo(f"Plots:  {folder / 'plots'} ({len(written.plots)} files)")
+    lines = [
+        f"Fastest to a relative gap, median of {runs} runs [{text.INTERVAL}]; {written.where}",
+        "",
+        *(f"  {answer.sentence}" for answer in written.answers),
+        *(f"\nNot run, or failed: {reason}" for reason in written.not_run),
+        "",
+        f"Page:   {written.page}",
+        f"Tables: {folder / 'tables'} ({len(written.tables)} files)",
+        f"Plots:  {folder / 'plots'} ({len(written.plots)} files)",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _notebook(folder: Path) -> int:
     """Run the notebook's experiments, and print and write its numbers beside ours."""
     from bench.notebook.experiments import run_notebook
+    from bench.notebook.report import summary, write_notebook
 
     result = run_notebook()
     written = write_notebook(result, folder)

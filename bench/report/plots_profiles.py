@@ -9,26 +9,25 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from bench.command.figures import Styles, legend, legend_height, time_axis
-from bench.records.results import Results
 from bench.report.tables import WAY
-from bench.report.tables_summary import scored, summary, times_of
+from bench.report.tables_summary import times_of
 from bench.statistics.profiles import Steps, ecdf_steps, performance_ratios
 
 _TARGET = "1e-6"
 
 
-def best_ways(results: Results) -> pd.DataFrame:
+def best_ways(scored: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
     """The scored runs of each optimizer on that kernel, device and dtype which solved most, among
     those that ran on most problems.
 
     An optimizer's best way is its own affair: it depends on no other optimizer.
     """
-    ways = summary(results)
-    if ways.empty:
-        return scored(results)
+    if summary.empty:
+        return scored
     # The summary is sorted by what was solved; a way that ran on more problems goes first.
-    best = ways.sort_values("problems", ascending=False, kind="stable").drop_duplicates("optimizer")
-    return scored(results).merge(best[["optimizer", *WAY]], on=["optimizer", *WAY])
+    ways = summary.sort_values("problems", ascending=False, kind="stable")
+    best = ways.drop_duplicates("optimizer")
+    return scored.merge(best[["optimizer", *WAY]], on=["optimizer", *WAY])
 
 
 def ecdf_figure(runs: pd.DataFrame, styles: Styles) -> Figure:

@@ -9,7 +9,6 @@ import pandas as pd
 
 from bench.command import text
 from bench.command.tables import rows_of
-from bench.records.results import Results
 from bench.report.misses import why_missed
 from bench.statistics.intervals import median_interval
 from bench.statistics.runtimes import expected_running_time, restart_percentiles
@@ -21,7 +20,7 @@ WAY = ["kernel", "device", "dtype"]
 """How an optimizer was run; together with problem and optimizer, one row of a table."""
 
 
-def times_to_target(results: Results) -> pd.DataFrame:
+def times_to_target(scores: pd.DataFrame) -> pd.DataFrame:
     """One row per problem, optimizer and way of running it, the fastest to 1e-6 first.
 
     Columns: the row's names, `runs`, `sampling`, `status` (each with its count where they differ),
@@ -34,11 +33,13 @@ def times_to_target(results: Results) -> pd.DataFrame:
     `relative_gap` (median at the end; a run that failed or was lost counts as infinitely far),
     `resolution`, `run_s`, `test_accuracy` and `label_agreement` (medians), and `why_missed`.
     Nothing in a row depends on another row.
+
+    Args:
+        scores: see `Results.scores`.
     """
     rows = []
-    scores = results.scores()
-    scores = scores[scores["status"] != "unavailable"]
-    for names, group in scores.groupby(["problem", "optimizer", *WAY], sort=False):
+    ran = scores[scores["status"] != "unavailable"]
+    for names, group in ran.groupby(["problem", "optimizer", *WAY], sort=False):
         row: dict[str, Any] = dict(zip(["problem", "optimizer", *WAY], names, strict=True))
         row["runs"] = len(group)
         row["sampling"] = group["sampling"].max()
@@ -102,13 +103,8 @@ def readable_times(times: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def problems(results: Results) -> pd.DataFrame:
-    """One row a problem: size, penalty, f*, and how it is proved."""
-    return results.problems()
-
-
 def readable_problems(frame: pd.DataFrame) -> pd.DataFrame:
-    """`problems` with all digits of f*."""
+    """`Results.problems` with all digits of f*."""
     rows = []
     for row in rows_of(frame):
         proved = row["exists"] is True
@@ -130,13 +126,12 @@ def readable_problems(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def not_run(results: Results) -> pd.DataFrame:
+def not_run(scores: pd.DataFrame) -> pd.DataFrame:
     """Cells without a run, with the reason: one row per kernel, device and reason.
 
     Columns: `status, kernel, device, message, cells`, and `what`: the optimizers and problems
     that the reason is about, empty where it is about the kernel as a whole.
     """
-    scores = results.scores()
     kept = scores[scores["status"].isin(["unavailable", "failed"])]
     columns = ["status", "kernel", "device", "message"]
     rows = []

@@ -6,26 +6,27 @@ import pandas as pd
 
 from bench.command import text
 from bench.command.tables import rows_of
-from bench.records.results import Results
 from bench.report.tables import constant_ways, way_name
 
 
-def kernel_times(results: Results) -> pd.DataFrame:
+def kernel_times(samples: pd.DataFrame) -> pd.DataFrame:
     """One row per problem and kernel: time per call of `value_and_grad`, and the ratio to the
     fastest of the kernels that took turns with it.
 
     Columns: names, `timed_beside`, `samples`, `median_s`, `low_s` and `high_s` (quartiles),
     `ratio`, `ratio_low` and `ratio_high` (quartiles of the ratios, sample by sample; missing for
     a kernel that was timed alone).
+
+    Args:
+        samples: see `Results.kernel_times`.
     """
     rows = []
-    frame = results.kernel_times()
-    for names, group in frame.groupby(["problem", "device", "dtype", "timed_beside"], sort=False):
-        samples = group.pivot(index="sample", columns="kernel", values="seconds_per_call")
-        fastest = samples[samples.median().idxmin()]
-        for kernel in samples:
-            times = samples[kernel].dropna()
-            ratio = times / fastest if samples.shape[1] > 1 else pd.Series(dtype=float)
+    for names, group in samples.groupby(["problem", "device", "dtype", "timed_beside"], sort=False):
+        times_of = group.pivot(index="sample", columns="kernel", values="seconds_per_call")
+        fastest = times_of[times_of.median().idxmin()]
+        for kernel in times_of:
+            times = times_of[kernel].dropna()
+            ratio = times / fastest if times_of.shape[1] > 1 else pd.Series(dtype=float)
             rows.append(
                 {
                     "problem": names[0],

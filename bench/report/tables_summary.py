@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from bench.command import text
 from bench.command.tables import rows_of
 from bench.records import TARGETS
-from bench.records.results import Results
 from bench.report.tables import SHOWN_TARGETS, WAY, constant_ways, median_or_lost, way_name
 from bench.statistics.intervals import success_rate_interval
 from bench.statistics.runtimes import censored_geometric_mean
@@ -29,9 +28,8 @@ _QUALITY = (
 )
 
 
-def scored(results: Results) -> pd.DataFrame:
+def scored(scores: pd.DataFrame, problems: pd.DataFrame) -> pd.DataFrame:
     """The runs that were scored: those of a problem with a proved optimum."""
-    scores, problems = results.scores(), results.problems()
     with_optimum = set(problems.loc[problems["exists"] == True, "problem"])  # noqa: E712 - object
     return scores[scores["problem"].isin(with_optimum) & (scores["status"] != "unavailable")]
 
@@ -48,7 +46,7 @@ def spent_of(runs: pd.DataFrame) -> NDArray[np.float64]:
     return used.to_numpy(dtype=np.float64)
 
 
-def summary(results: Results) -> pd.DataFrame:
+def summary(scored: pd.DataFrame) -> pd.DataFrame:
     """One row per optimizer and way, over all problems that it was run on.
 
     Columns: `optimizer`, the way, `problems`, `runs`; for each target in `SHOWN_TARGETS`
@@ -57,9 +55,12 @@ def summary(results: Results) -> pd.DataFrame:
     limit of the ecdf); `mean_time_s`, the shifted geometric mean of the times to 1e-6, a lower
     bound where `mean_time_misses` > 0; `area_log_gap` (mean over the runs, in decades; lower is
     better). Sorted by `solved`, then by `mean_time_s`. No row depends on another.
+
+    Args:
+        scored: see the function of that name.
     """
     rows = []
-    for names, runs in scored(results).groupby(["optimizer", *WAY], sort=False):
+    for names, runs in scored.groupby(["optimizer", *WAY], sort=False):
         row: dict[str, Any] = dict(zip(["optimizer", *WAY], names, strict=True))
         row |= {"problems": runs["problem"].nunique(), "runs": len(runs)}
         for target in SHOWN_TARGETS:
@@ -103,16 +104,15 @@ def readable_summary(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def quality(results: Results) -> pd.DataFrame:
+def quality(scores: pd.DataFrame) -> pd.DataFrame:
     """One row per problem, optimizer and way: medians over its runs, where they ended.
 
     Columns: names, `relative_gap`, and those of `bench.score.quality`. In `relative_gap` and
     `distance_to_optimum` a run that failed, or was lost, counts as infinitely far.
     """
     rows = []
-    scores = results.scores()
-    scores = scores[scores["status"] != "unavailable"]
-    for names, runs in scores.groupby(["problem", "optimizer", *WAY], sort=False):
+    ran = scores[scores["status"] != "unavailable"]
+    for names, runs in ran.groupby(["problem", "optimizer", *WAY], sort=False):
         row: dict[str, Any] = dict(zip(["problem", "optimizer", *WAY], names, strict=True))
         row |= {name: median_or_lost(runs[name]) for name in _LOST_AT_INFINITY}
         rows.append(row | {name: runs[name].median() for name in _QUALITY})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,20 +12,20 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from bench.command import text
-from bench.command.figures import save_figure
+from bench.command.figures import figure_files
 from bench.command.tables import rows_of, write_table
 from bench.files.whole import write_whole
 from bench.records.results import Results
 from bench.report import tables
 from bench.report.answer import Answer, answers
-from bench.report.plots import figures
+from bench.report.draw import draw, second_process
+from bench.report.frames import Frames, frames_of
+from bench.report.plots import plots
 from bench.report.tables_kernels import kernel_times, readable_kernel_times
-from bench.report.tables_summary import (
-    quality,
-    readable_quality,
-    readable_summary,
-    summary,
-)
+from bench.report.tables_summary import quality, readable_quality, readable_summary
+
+_MANY_PROBLEMS = 3
+"""From here on a second process is sooner than its start, which takes a second."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,15 @@ class Report:
     plots: tuple[Path, ...]
 
 
+@dataclass(frozen=True)
+class Table:
+    """A table with full numbers, and as people read it; None where it is for programs alone."""
+
+    name: str
+    frame: pd.DataFrame
+    readable: pd.DataFrame | None
+
+
 def write_report(results: Results, folder: Path) -> Report:
     """Write `tables/`, `plots/` and `index.html` into a results folder.
 
@@ -50,29 +60,30 @@ def write_report(results: Results, folder: Path) -> Report:
     """
     if not results.records:
         raise ValueError("there are no records to report on")
+    many = len({record.problem for record in results.records}) >= _MANY_PROBLEMS
+    with second_process() if many else nullcontext(draw) as draw_plots:
+        frames = frames_of(results)
+        drawn = plots(frames)
+        draw_plots(drawn, folder / "plots")
+    shown = report_tables(frames)
+    table_files = [
+        path
+        for table in shown
+        for path in write_table(table.frame, table.readable, folder / "tables" / table.name)
+    ]
     environment = results.records[-1].environment
-    table_files = _write_tables(results, folder / "tables")
-    plot_files, captions = [], []
-    for name, caption, figure in figures(results):
-        captions.append((name, caption))
-        plot_files += save_figure(figure, folder / "plots" / name)
-    not_run = rows_of(tables.not_run(results))
-    found = tuple(answers(results))
+    not_run = rows_of(tables.not_run(frames.scores))
+    found = tuple(answers(frames))
     where = text.machine_line(environment)
     template = Environment(
         loader=PackageLoader("bench.report", "."), autoescape=select_autoescape(["j2"])
     ).get_template("page.html.j2")
-    kernels = kernel_times(results)
     page = template.render(
         answers=found,
         where=where,
         not_run=not_run,
-        plots=captions,
-        summary=_html(readable_summary(summary(results))),
-        times=_html(tables.readable_times(tables.times_to_target(results))),
-        quality=_html(readable_quality(quality(results))),
-        kernels=_html(readable_kernel_times(kernels)) if len(kernels) else "",
-        problems=_html(tables.readable_problems(tables.problems(results))),
+        plots=drawn,
+        html={table.name: _html(table.readable) for table in shown if table.readable is not None},
         tables=[path.name for path in table_files],
         environment=environment,
     )
@@ -82,28 +93,29 @@ def write_report(results: Results, folder: Path) -> Report:
         not_run=tuple(_not_run_line(row) for row in not_run),
         page=write_whole(folder / "index.html", page.encode()),
         tables=tuple(table_files),
-        plots=tuple(plot_files),
+        plots=tuple(path for plot in drawn for path in figure_files(folder / "plots" / plot.name)),
     )
+
+
+def report_tables(frames: Frames) -> list[Table]:
+    """All tables of a report; there is one of kernels where some were timed."""
+    times, summary, problems = frames.times, frames.summary, frames.problems
+    qualities = quality(frames.scores)
+    kernels = kernel_times(frames.kernel_samples)
+    found = [
+        Table("times_to_target", times, tables.readable_times(times)),
+        Table("summary", summary, readable_summary(summary)),
+        Table("quality", qualities, readable_quality(qualities)),
+        Table("problems", problems, tables.readable_problems(problems)),
+    ]
+    if len(kernels):
+        found.append(Table("kernel_times", kernels, readable_kernel_times(kernels)))
+    return [*found, Table("scores", frames.scores, None)]
 
 
 def _not_run_line(row: Mapping[str, Any]) -> str:
     about = row["what"] or f"{row['kernel']} on {row['device']}"
     return f"{about}: {row['message']}"
-
-
-def _write_tables(results: Results, folder: Path) -> list[Path]:
-    times = tables.times_to_target(results)
-    problems = tables.problems(results)
-    over_all, qualities = summary(results), quality(results)
-    kernels = kernel_times(results)
-    written = write_table(times, tables.readable_times(times), folder / "times_to_target")
-    written += write_table(over_all, readable_summary(over_all), folder / "summary")
-    written += write_table(qualities, readable_quality(qualities), folder / "quality")
-    written += write_table(problems, tables.readable_problems(problems), folder / "problems")
-    if len(kernels):
-        shown = readable_kernel_times(kernels)
-        written += write_table(kernels, shown, folder / "kernel_times")
-    return written + write_table(results.scores(), None, folder / "scores")
 
 
 def _html(frame: pd.DataFrame) -> str:

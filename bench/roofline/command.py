@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.command.options import results_option
+from bench.command.progress import announce
 from bench.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    short_help="Time kernels beside reading their X once.",
     epilog="""\b
 Examples:
   python -m bench roofline
   python -m bench roofline --case "1,000,000 x 54" --twice
   python -m bench roofline -p file:path=my.csv,target=label --dtype float32
   python -m bench roofline -k fused-cpu -k torch-autograd --rounds 11
-"""
+""",
 )
 @click.option("--case", "cases", multiple=True, help="Only cases whose name contains this.")
 @click.option("-p", "--problem", "problems", multiple=True, help="Your data, such as file:path=...")
@@ -61,6 +63,8 @@ def roofline(
     All calls of a case take turns in one run, so that ratios hold on a noisy machine. Absolute
     times hold for this machine alone.
     """
+    announce("importing torch, then timing kernels beside reading their X")
+
     from bench.cells.plan import devices_here
     from bench.command import text
     from bench.roofline.cases import chosen_cases

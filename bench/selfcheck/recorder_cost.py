@@ -16,6 +16,7 @@ from bench.measure.garbage_collection import no_garbage_collection
 from bench.measure.recorder import Budget, BudgetSpent, CountingObjective, Recorder
 from bench.optimizers import Optimizer
 from bench.problems import Problem
+from bench.statistics.intervals import ratio_interval
 from logreg_kernels import Objective
 
 
@@ -43,14 +44,9 @@ class RecorderCost:
 
     @property
     def ratio_interval(self) -> tuple[float, float]:
-        """95% bootstrap interval of the median ratio (2,000 resamples, fixed seed).
-
-        Source: Efron and Tibshirani (1993), An Introduction to the Bootstrap, section 13.3.
-        """
-        rng = np.random.default_rng(0)
-        resampled = rng.choice(self.ratios, (2_000, len(self.ratios)))
-        low, high = np.quantile(np.median(resampled, axis=1), [0.025, 0.975])
-        return float(low), float(high)
+        """95% bootstrap interval of the median ratio: see `bench.statistics.intervals`."""
+        interval = ratio_interval(self.bare_s, self.recorded_s)
+        return interval.low, interval.high
 
     @property
     def inside_fraction(self) -> float:

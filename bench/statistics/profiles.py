@@ -26,7 +26,7 @@ class Steps:
     height: Values
 
 
-def ecdf(times: ArrayLike, at: ArrayLike) -> Values:
+def ecdf_steps(times: ArrayLike) -> Steps:
     """The fraction of (problem, target, run) triples of one solver that are solved by each time.
 
         F(t) = #{triples: time <= t} / #{triples}
@@ -39,9 +39,8 @@ def ecdf(times: ArrayLike, at: ArrayLike) -> Values:
 
     Args:
         times: one for each triple, NaN for a miss, any shape.
-        at: where to evaluate F, shape (k,).
     Returns:
-        F, shape (k,), in [0, 1]; its limit is the success rate, not 1.
+        F, exact, with a step at each distinct time; its limit is the success rate, not 1.
     Raises:
         ValueError: no triples, or a time that is negative or infinite.
     Source: Hansen, Auger, Brockhoff, Tusar and Tusar (2016), "COCO: performance assessment",
@@ -50,37 +49,31 @@ def ecdf(times: ArrayLike, at: ArrayLike) -> Values:
         algorithms", section 2, without their division by n + 1.
     """
     times = checked_times(times)
-    solved = np.sort(times[~np.isnan(times)])
-    return np.searchsorted(solved, np.asarray(at, dtype=np.float64), side="right") / times.size
-
-
-def ecdf_steps(times: ArrayLike) -> Steps:
-    """`ecdf` as a plot draws it: exact, with a step at each distinct time.
-
-    Args:
-        times: one for each triple, NaN for a miss, any shape; a column of `performance_ratios`
-            gives the steps of that solver's performance profile.
-    Raises:
-        ValueError: no triples, or a time that is negative or infinite.
-    """
-    times = checked_times(times)
     at, count = np.unique(times[~np.isnan(times)], return_counts=True)
     return Steps(at, np.cumsum(count) / times.size)
 
 
 def performance_ratios(times: ArrayLike) -> Values:
-    """Each time over the best one on its problem.
+    """Each time over the best one on its problem; their `ecdf_steps` are performance profiles.
 
-        r_ps = t_ps / min_s t_ps
+        r_ps = t_ps / min_s t_ps,   rho_s(tau) = #{p: r_ps <= tau} / #{p}
+
+    The profile rho_s of a solver is the fraction of problems that it solves within a factor tau of
+    the best solver. It MOVES with the set of solvers: the best one on each problem is the
+    yardstick, so adding or leaving out a solver changes the curves of the others, and can change
+    their order. Only the curve of a solver at tau = 1 and its limit are safe to read across
+    solvers. The curve of `ecdf_steps` over times stays where it is.
 
     Args:
-        times: positive, NaN for a miss, shape (problems, solvers).
+        times: positive, NaN for a miss, shape (problems, solvers); a problem that no solver
+            solves stays in the denominator.
     Returns:
         Ratios >= 1, NaN for a miss, shape (problems, solvers).
     Raises:
         ValueError: no times, one that is not positive or is infinite, or another shape.
     Source: Dolan and More (2002), "Benchmarking optimization software with performance profiles",
-        section 2.
+        section 2; Gould and Scott (2016), "A note on performance profiles for benchmarking
+        software", on the order that changes.
     """
     times = checked_times(times)
     if times.ndim != 2:
@@ -89,28 +82,3 @@ def performance_ratios(times: ArrayLike) -> Values:
         raise ValueError("a ratio needs positive times; got a time of 0")
     # fmin passes over NaN, and without a word where there is nothing else.
     return times / np.fmin.reduce(times, axis=1, keepdims=True)
-
-
-def performance_profile(times: ArrayLike, at: ArrayLike) -> Values:
-    """The fraction of problems that each solver solves within a factor of the best solver.
-
-        rho_s(tau) = #{p: r_ps <= tau} / #{p},   r_ps = t_ps / min_s t_ps
-
-    It MOVES with the set of solvers: the best one on each problem is the yardstick, so adding
-    or leaving out a solver changes the curves of the others, and can change their order. Only
-    the curve of a solver at tau = 1 and its limit are safe to read across solvers. For curves
-    that stay where they are, take `ecdf`.
-
-    Args:
-        times: positive, NaN for a miss, shape (problems, solvers); a problem that no solver
-            solves stays in the denominator.
-        at: factors tau, shape (k,); none is solved below 1.
-    Returns:
-        rho, shape (k, solvers), in [0, 1].
-    Raises:
-        ValueError: no times, one that is not positive or is infinite, or another shape.
-    Source: Dolan and More (2002), "Benchmarking optimization software with performance profiles",
-        section 2; Gould and Scott (2016), "A note on performance profiles for benchmarking
-        software", on the order that changes.
-    """
-    return np.stack([ecdf(ratios, at) for ratios in performance_ratios(times).T], axis=-1)

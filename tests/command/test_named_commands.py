@@ -12,7 +12,7 @@ from ci_files import ACTION, PAGES, ROOT, WORKFLOWS, all_steps, blocks
 
 import bench.__main__
 import bench.report.__main__
-from bench.command.doors import name_variables
+from bench.command.doors import commands_of, name_variables
 
 NAMED = re.compile(r"python3? (?:-P )?-m (bench(?:\.report)?)(?![\w.])([^`]*)")
 VARIABLE = re.compile(r"\bBENCH_[A-Z]+_[A-Z_]+\b")
@@ -89,13 +89,12 @@ def test_many_commands_are_seen() -> None:
 def variables(command: click.Command) -> set[str]:
     """What sets an option of a command, or of a command below it."""
     found = {str(p.envvar) for p in command.params if isinstance(p, click.Option)}
-    below = command.commands.values() if isinstance(command, click.Group) else ()
-    return found.union(*map(variables, below))
+    return found.union(*map(variables, commands_of(command).values()))
 
 
 @pytest.mark.parametrize(
     "path",
-    [*WORKFLOWS, ACTION, *PAGES, ROOT / "tests" / "test_workflow_commands.py"],
+    [*WORKFLOWS, ACTION, *PAGES, ROOT / "tests" / "ci" / "test_workflow_commands.py"],
     ids=lambda path: path.name,
 )
 def test_variables_set_options_that_exist(path: Path) -> None:

@@ -16,15 +16,15 @@ from bench.command.text import gap, listing, ratio_with_range, seconds, seconds_
 from bench.files.whole import write_whole
 from bench.records import TARGETS, Record, RecordStore, latest
 from bench.records.results import Results
-from bench.report import write_report
-from bench.report.answer import answers
+from bench.report import answer, plots_profiles, tables, tables_kernels, tables_summary
+from bench.report.answer import Answer
+from bench.report.frames import frames_of
 from bench.report.misses import why_missed
-from bench.report.plots import figures
-from bench.report.plots_profiles import best_ways
-from bench.report.tables import SHOWN_TARGETS, not_run, readable_times, times_to_target
-from bench.report.tables_kernels import kernel_times
-from bench.report.tables_summary import quality, readable_summary, summary, times_of
-from bench.statistics.profiles import ecdf_steps, performance_profile
+from bench.report.plots import plots
+from bench.report.tables import SHOWN_TARGETS, readable_times
+from bench.report.tables_summary import readable_summary, times_of
+from bench.report.write import write_report
+from bench.statistics.profiles import ecdf_steps, performance_ratios
 
 ENVIRONMENT = {
     "machine": "m1",
@@ -113,6 +113,35 @@ def runs(optimizer: str, seconds_to_1e6: list[float | None], **changes: Any) -> 
     ]
 
 
+def times_to_target(results: Results) -> pd.DataFrame:
+    return frames_of(results).times
+
+
+def summary(results: Results) -> pd.DataFrame:
+    return frames_of(results).summary
+
+
+def quality(results: Results) -> pd.DataFrame:
+    return tables_summary.quality(results.scores())
+
+
+def not_run(results: Results) -> pd.DataFrame:
+    return tables.not_run(results.scores())
+
+
+def kernel_times(results: Results) -> pd.DataFrame:
+    return tables_kernels.kernel_times(results.kernel_times())
+
+
+def best_ways(results: Results) -> pd.DataFrame:
+    frames = frames_of(results)
+    return plots_profiles.best_ways(frames.scored, frames.summary)
+
+
+def answers(results: Results) -> list[Answer]:
+    return answer.answers(frames_of(results))
+
+
 def test_a_row_has_the_median_and_the_range_of_its_runs() -> None:
     frame = times_to_target(Results(tuple(runs("lbfgs", [0.3, 0.1, 0.2]))))
     (row,) = frame.to_dict("records")
@@ -177,8 +206,8 @@ def test_the_fastest_comes_first_and_the_misses_last() -> None:
 
 def test_the_answer_says_who_by_how_much_and_who_never_got_there() -> None:
     records = runs("a", [0.1] * 6) + runs("b", [0.2, 0.3, 0.25] * 2) + runs("c", [None] * 6)
-    (answer,) = answers(Results(tuple(records)))
-    assert answer.sentence == (
+    (found,) = answers(Results(tuple(records)))
+    assert found.sentence == (
         "iris: a on numpy is first to 1e-6, in 100 ms [100-100]; "
         "2.5x [2.0-3.0] ahead of b on numpy; never there: c"
     )
@@ -186,35 +215,35 @@ def test_the_answer_says_who_by_how_much_and_who_never_got_there() -> None:
 
 def test_many_that_never_got_there_are_counted_and_not_named() -> None:
     records = runs("a", [0.1] * 3) + [r for n in "bcdefgh" for r in runs(n, [None] * 3)]
-    (answer,) = answers(Results(tuple(records)))
-    assert answer.sentence.endswith("never there: 7 of 8 optimizers")
+    (found,) = answers(Results(tuple(records)))
+    assert found.sentence.endswith("never there: 7 of 8 optimizers")
 
 
 def test_an_overlap_is_not_called_a_lead() -> None:
     records = runs("a", [0.10, 0.12, 0.11] * 2) + runs("b", [0.11, 0.11, 0.12] * 2)
-    (answer,) = answers(Results(tuple(records)))
-    assert answer.margin.startswith("not significantly ahead of b on numpy")
+    (found,) = answers(Results(tuple(records)))
+    assert found.margin.startswith("not significantly ahead of b on numpy")
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_few_runs_are_too_few_to_be_sure(n: int) -> None:
-    (answer,) = answers(Results(tuple(runs("a", [0.1] * n) + runs("b", [0.2] * n))))
-    assert "too few runs" in answer.margin
+    (found,) = answers(Results(tuple(runs("a", [0.1] * n) + runs("b", [0.2] * n))))
+    assert "too few runs" in found.margin
 
 
 def test_each_optimizer_stands_on_its_fastest_kernel() -> None:
     records = runs("a", [0.1] * 3) + runs("a", [0.05] * 3, kernel="torch-autograd")
-    (answer,) = answers(Results(tuple(records)))
-    assert answer.winner == "a on torch-autograd"
-    assert answer.margin == "", "an optimizer was compared with itself"
+    (found,) = answers(Results(tuple(records)))
+    assert found.winner == "a on torch-autograd"
+    assert found.margin == "", "an optimizer was compared with itself"
 
 
 def test_where_nobody_meets_the_fine_target_the_coarse_one_decides() -> None:
     records = [run_record("a", s, {"1e-3": 0.1}) for s in range(3)]
-    (answer,) = answers(Results(tuple(records)))
-    assert answer.target == "1e-3"
-    (answer,) = answers(Results(tuple(runs("a", [None] * 3))))
-    assert "raise the budget" in answer.sentence
+    (found,) = answers(Results(tuple(records)))
+    assert found.target == "1e-3"
+    (found,) = answers(Results(tuple(runs("a", [None] * 3))))
+    assert "raise the budget" in found.sentence
 
 
 MANY = (
@@ -248,9 +277,9 @@ def test_no_optimizer_moves_another_ones_scores(removed: str) -> None:
 
 def test_the_profile_does_move_and_says_so() -> None:
     times = np.array([[0.1, 0.2], [0.3, 0.2]])
-    assert performance_profile(times, [1.0])[0].tolist() == [0.5, 0.5]
-    assert performance_profile(times[:, 1:], [1.0])[0].tolist() == [1.0]
-    captions = {name: caption for name, caption, _ in figures(Results(tuple(MANY)))}
+    assert (performance_ratios(times) == 1).mean(axis=0).tolist() == [0.5, 0.5]
+    assert (performance_ratios(times[:, 1:]) == 1).mean(axis=0).tolist() == [1.0]
+    captions = {plot.name: plot.caption for plot in plots(frames_of(Results(tuple(MANY))))}
     assert "moves with who else ran" in captions["performance_profile"]
     assert "No curve depends on another" in captions["ecdf"]
 
@@ -325,8 +354,8 @@ def test_each_optimizer_has_its_best_way_by_its_own_runs_alone() -> None:
 
 def test_a_problem_without_optimum_says_so_instead_of_ranking() -> None:
     facts = FACTS | {"exists": False, "f_star": None, "reason": "separable: set l2 > 0"}
-    (answer,) = answers(Results(tuple(runs("a", [None], problem_facts=facts))))
-    assert answer.sentence == "iris: not scored, separable: set l2 > 0"
+    (found,) = answers(Results(tuple(runs("a", [None], problem_facts=facts))))
+    assert found.sentence == "iris: not scored, separable: set l2 > 0"
 
 
 def test_kernel_ratios_are_taken_only_between_kernels_that_took_turns() -> None:

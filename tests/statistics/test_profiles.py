@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from numpy.typing import ArrayLike
 from scipy import stats
 
-from bench.statistics.profiles import ecdf, ecdf_steps, performance_profile, performance_ratios
+from bench.statistics.profiles import ecdf_steps, performance_ratios
 
 MISS = math.nan
 time = st.floats(1e-3, 1e3)
@@ -21,6 +22,17 @@ tables = arrays(
 )
 # Four problems, two solvers: a win each, a miss, and a problem that neither solves.
 TABLE = np.array([[1.0, 2.0], [6.0, 2.0], [5.0, MISS], [MISS, MISS]])
+
+
+def ecdf(times: ArrayLike, at: ArrayLike) -> np.ndarray:
+    """The step function at each of the times `at`."""
+    steps = ecdf_steps(times)
+    return np.concatenate([[0.0], steps.height])[np.searchsorted(steps.at, at, side="right")]
+
+
+def performance_profile(times: ArrayLike, at: ArrayLike) -> np.ndarray:
+    """A profile for each solver, shape (len(at), solvers)."""
+    return np.stack([ecdf(ratios, at) for ratios in performance_ratios(times).T], axis=-1)
 
 
 def test_ecdf_by_hand() -> None:
