@@ -223,7 +223,7 @@ def test_strangers_do_not_know_each_other(room: str) -> None:
 def test_no_import_cycles() -> None:
     graph: dict[str, set[str]] = {name: set() for name in modules()}
     for i in imports():
-        if i.when == "at import" and i.imported in graph:
+        if i.when != "for type checkers" and i.imported in graph:
             graph[i.importer].add(i.imported)
     try:
         graphlib.TopologicalSorter(graph).prepare()
