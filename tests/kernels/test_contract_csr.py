@@ -162,6 +162,7 @@ def test_results_are_like_w(variant: Variant, c: int) -> None:
 A = sparse_case(12, 5, "float32", 0.4, seed=3)  # exact in both dtypes
 
 
+@pytest.mark.slow
 @each_csr_variant
 @each_c
 def test_wide_indices(variant: Variant, c: int) -> None:

@@ -149,14 +149,14 @@ def test_many_classes(variant: Variant, c: int) -> None:
 
 
 def test_float32_sums_do_not_lose_digits_with_n() -> None:
-    # A float32 sum in one go over 400,000 rows would be off by some 1e-4 of itself.
+    # Blocks summed in float32 alone are off by up to 9e-7 of the gradient after 400,000 rows.
     X = np.random.default_rng(0).random((400_000, 3), dtype=np.float32)
-    y = np.arange(len(X)) % 2
+    y = (np.arange(len(X)) % 8 == 0).astype(int)  # most residuals are positive: the sums grow
     w = np.full(3, 0.5, dtype=np.float32)
     value, grad = bind("fused-cpu", X, y, dtype="float32").value_and_grad(w)
     true_value, true_grad = bind("numpy", X.astype(float), y).value_and_grad(w)
     assert float(value) == pytest.approx(float(true_value), rel=2e-7)
-    np.testing.assert_allclose(grad, true_grad, rtol=2e-6)
+    np.testing.assert_allclose(grad, true_grad, rtol=2e-7)
 
 
 # --- memory and compilation ------------------------------------------------------------------

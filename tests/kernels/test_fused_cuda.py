@@ -84,6 +84,7 @@ def test_the_reduction_goes_through_several_tiles(variant: Variant) -> None:
 # --- shapes ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @each_fused_float64
 @settings(max_examples=40)
 @given(

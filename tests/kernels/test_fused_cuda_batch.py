@@ -26,6 +26,7 @@ def models(k: int, d: int, dtype: str, seed: int = 1, scale: float = 1.0) -> Any
     return (scale * np.random.default_rng(seed).standard_normal((k, d))).astype(dtype)
 
 
+@pytest.mark.slow
 @each_fused_float64
 @settings(max_examples=20)
 @given(
