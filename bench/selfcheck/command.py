@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
+from pathlib import Path
 
 import click
 
@@ -89,9 +91,6 @@ def harness(problem: str, kernel: str, seeds: int, seconds: float) -> int:
     The wall time is that of the whole suite in this process: loading the problem, proving its
     optimum, binding and verifying the kernel, warming up, running, scoring and writing records.
     """
-    import tempfile
-    from pathlib import Path
-
     from bench.cells.definitions import Suite
     from bench.cells.run import run_suite
     from bench.measure.recorder import Budget

@@ -67,29 +67,14 @@ def recorder_cost(
     steps, snapshots, *_ = _recorded(objective, optimizer, budget)
     recorded, bare, inside = [], [], []
     for round_number in range(rounds):
-        order = (True, False) if round_number % 2 == 0 else (False, True)
-        for with_recorder in order:
+        recorder_first = round_number % 2 == 0
+        for with_recorder in (recorder_first, not recorder_first):
             if with_recorder:
                 recorded.append(_recorded(objective, optimizer, budget)[2])
             else:
                 bare.append(_bare(objective, optimizer, steps))
         inside.append(_recorded(objective, optimizer, budget, stopwatch=True)[3])
     return RecorderCost(tuple(recorded), tuple(bare), tuple(inside), steps, snapshots)
-
-
-class _Stopwatch:
-    """A recorder with a stopwatch around its calls; what the stopwatch costs is not counted."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
-        self.inside_s = 0.0
-
-    def on_step(self, w: object) -> None:
-        start = time.perf_counter()
-        try:
-            self._recorder.on_step(w)
-        finally:
-            self.inside_s += time.perf_counter() - start
 
 
 def _recorded(
@@ -99,8 +84,17 @@ def _recorded(
     w = objective.as_coefficients(np.zeros(objective.coefficient_shape))
     counting = CountingObjective(objective)
     recorder = Recorder(counting, clock_for("cpu"), budget)
-    watch = _Stopwatch(recorder)
-    on_step = watch.on_step if stopwatch else recorder.on_step
+    inside_s = 0.0
+
+    def timed_on_step(w: object) -> None:
+        nonlocal inside_s
+        start = time.perf_counter()
+        try:
+            recorder.on_step(w)
+        finally:
+            inside_s += time.perf_counter() - start
+
+    on_step = timed_on_step if stopwatch else recorder.on_step
     with no_garbage_collection():
         start = time.perf_counter()
         recorder.start(w)
@@ -108,7 +102,7 @@ def _recorded(
             optimizer.run(cast(Objective, counting), w, np.random.default_rng(0), on_step)
         elapsed = time.perf_counter() - start
     trace = recorder.finish("budget")
-    return int(trace.step[-1]), len(trace.step), elapsed, watch.inside_s
+    return int(trace.step[-1]), len(trace.step), elapsed, inside_s
 
 
 def _bare(objective: Objective, optimizer: Optimizer, steps: int) -> float:
