@@ -14,9 +14,7 @@ from bench.command.progress import progress_bar
 from bench.compare.options import minutes_option, suite_options
 
 if TYPE_CHECKING:
-    from bench.compare.compare_commits import Commits
-    from bench.compare.comparison import Cell, Comparison
-    from bench.compare.sampling import Plan
+    from bench.compare.comparison import Comparison
 
 
 @click.command(
@@ -63,8 +61,14 @@ def compare(
     or the time limit is reached.
     """
     from bench.compare.cells import suite_cells
-    from bench.compare.compare_commits import Commits
-    from bench.compare.options import quick_suite
+    from bench.compare.compare_commits import Commits, compare_commits
+    from bench.compare.report import (
+        describe_sides,
+        headline,
+        notable,
+        readable_table,
+        write_comparison,
+    )
     from bench.compare.sampling import Plan
     from bench.compare.worktrees import WORKING_TREE
 
@@ -72,35 +76,33 @@ def compare(
         refuse_given(
             ("--problem", "--optimizer", "--kernel"), "in a comparison of your own cells (--cells)"
         )
-    found = _compare(
-        Commits(base, head or WORKING_TREE, file=file),
-        [] if file else suite_cells(quick_suite(problems, optimizers, kernels)),
-        Plan(threshold=threshold, minutes=minutes),
-        folder,
-    )
-    return _report(found, folder)
+    commits = Commits(base, head or WORKING_TREE, file=file)
+    cells = [] if file else suite_cells(problems, optimizers, kernels)
+    plan = Plan(threshold=threshold, minutes=minutes)
+    samples, sessions = folder / "comparison.json", 0
 
-
-def _compare(commits: Commits, cells: list[Cell], plan: Plan, folder: Path) -> Comparison:
-    from bench.compare.compare_commits import compare_commits
-
-    sessions = 0
-
-    def keep(so_far: Comparison) -> None:
+    def on_session(so_far: Comparison) -> None:
         nonlocal sessions
-        _keep(so_far, folder)
+        keep(so_far, samples)
         sessions = so_far.sessions
 
     def words() -> str:
-        kept = f"sessions kept in {_samples(folder)}: {sessions}"
-        return f"{kept if sessions else 'no session has ended'}; the same command starts anew"
+        kept = f"sessions kept in {samples}: {sessions}" if sessions else "no session has ended"
+        return f"{kept}; the same command starts anew"
 
     with if_interrupted(words), progress_bar() as show:
-        return compare_commits(commits, cells, plan, on_progress=show, on_session=keep)
+        found = compare_commits(commits, cells, plan, on_progress=show, on_session=on_session)
+    written = write_comparison(found, folder)
+    found.require_timed()
+    click.echo(f"{headline(found)}\n\n{describe_sides(found)}\n")
+    if notable(found):
+        click.echo(f"{readable_table(notable(found))}\n")
+    click.echo(f"Written: {', '.join(map(str, written))}")
+    return EXIT_FAILED if found.regressions else 0
 
 
-def _keep(so_far: Comparison, folder: Path) -> None:
-    """Write the samples after each session, and a line in the log of a CI job."""
+def keep(so_far: Comparison, path: Path) -> None:
+    """Write the samples after a session, and a line in the log of a CI job."""
     from bench.compare.comparison import as_json
     from bench.files.whole import write_whole
 
@@ -108,28 +110,4 @@ def _keep(so_far: Comparison, folder: Path) -> None:
         decided = sum(result.verdict != "INCONCLUSIVE" for result in so_far.cells)
         counted = f"{decided} of {len(so_far.cells)} cells decided"
         click.echo(f"session {so_far.sessions}: {counted} in {so_far.seconds:.0f} s", err=True)
-    write_whole(_samples(folder), as_json(so_far).encode())
-
-
-def _samples(folder: Path) -> Path:
-    return folder / "comparison.json"
-
-
-def _report(found: Comparison, folder: Path) -> int:
-    """Write and print the report; returns the exit code."""
-    from bench.compare.report import (
-        describe_sides,
-        headline,
-        notable,
-        readable,
-        write_comparison,
-    )
-
-    written = write_comparison(found, folder)
-    found.require_timed()
-    click.echo(f"{headline(found)}\n\n{describe_sides(found)}\n")
-    if notable(found):
-        frame = readable(notable(found))
-        click.echo(frame.to_markdown(index=False, disable_numparse=True) + "\n")
-    click.echo(f"Written: {', '.join(map(str, written))}")
-    return EXIT_FAILED if found.regressions else 0
+    write_whole(path, as_json(so_far).encode())

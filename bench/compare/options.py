@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import click
-
-if TYPE_CHECKING:
-    from bench.cells.definitions import Suite
 
 Command: TypeAlias = Callable[..., int]
 
@@ -39,13 +36,3 @@ def minutes_option(command: Command) -> Command:
         show_default=True,
         help="Time limit of a comparison. Cells without a verdict by then are INCONCLUSIVE.",
     )(command)
-
-
-def quick_suite(
-    problems: tuple[str, ...], optimizers: tuple[str, ...], kernels: tuple[str, ...]
-) -> Suite:
-    """The quick suite, with what `suite_options` named in place of its own."""
-    from bench.cells.definitions import chosen_suite
-
-    named = {"problems": problems, "optimizers": optimizers, "kernels": kernels}
-    return chosen_suite(None, {field: names for field, names in named.items() if names})

@@ -57,8 +57,8 @@ def compare(
     The working tree is compared with itself. Then slow-downs of 5% and of 10% are injected into
     head, as further reads of X, to see how many of them are found.
     """
+    from bench.compare.cells import suite_cells
     from bench.compare.error_rates import measure_error_rates
-    from bench.compare.options import quick_suite
     from bench.compare.sampling import Plan
 
     kept, begun = folder / "compare_selfcheck.csv", time.time()
@@ -71,7 +71,7 @@ def compare(
 
     with if_interrupted(words), progress_bar() as show:
         rates = measure_error_rates(
-            quick_suite(problems, optimizers, kernels),
+            suite_cells(problems, optimizers, kernels),
             Plan(minutes=minutes),
             repeats,
             load,

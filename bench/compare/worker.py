@@ -7,7 +7,7 @@ standard input with one line on its standard output:
 
     {"ask": "environment"}                  {"tree": ..., "environment": {...}}
     {"ask": "names", "file": F}             {"names": [...]}, the cells of a file
-    {"ask": "prepare", "cell": C,           {"work": W}, found here where it was null
+    {"ask": "prepare", "cell": C,           {"work": W}; what it lacked is found here
      "work": W, "slow_down": s, "pinned": p}
     {"ask": "block"}                        {"seconds": t}, the mean of one call in a block
     {"ask": "fork"}                         {"forked": true}, from a child that answers from now on

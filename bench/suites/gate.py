@@ -69,7 +69,7 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """What the gate found, in words."""
-    from bench.compare.report import describe_sides, headline, notable, readable
+    from bench.compare.report import describe_sides, headline, notable, readable_table
 
     found = config.stash.get(_COMPARISON, None)
     if found is None:
@@ -80,8 +80,7 @@ def pytest_terminal_summary(
         advice = line.startswith("note: ")
         terminalreporter.line(_with_options_of_pytest(line) if advice else line)
     if notable(found):
-        frame = readable(notable(found))
-        terminalreporter.line(frame.to_markdown(index=False, disable_numparse=True))
+        terminalreporter.line(readable_table(notable(found)))
 
 
 def _compare(session: pytest.Session) -> Comparison:

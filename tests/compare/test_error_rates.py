@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.command.progress import Progress
+from bench.compare.cells import suite_cells
 from bench.compare.comparison import FAILED, Cell, CellResult
 from bench.compare.error_rates import _required, _row, measure_error_rates
 from bench.compare.injection import reads_of, rows_for_share
-from bench.compare.options import quick_suite
 from bench.compare.prepared_cell import PreparedCell
 from bench.compare.sampling import Plan
 from bench.counters.reads_csr import counted_csr, counting_sparse
@@ -92,7 +92,7 @@ def test_all_rates_are_measured_in_a_few_seconds(
     plan = Plan(minutes=1e-6)
     told: list[Progress] = []
     tested = measure_error_rates(
-        quick_suite(("iris",), ("lbfgs",), ("numpy",)),
+        suite_cells(("iris",), ("lbfgs",), ("numpy",)),
         plan,
         2,
         0,
