@@ -40,7 +40,7 @@ def test_reads_are_tuned_to_the_share_of_a_clock_that_is_known(
     def block_s(rows: int) -> tuple[float, float]:
         return work_s, (call_s + rows * row_s) * noise.uniform(0.99, 1.01)
 
-    rows = rows_for_share(block_s, share, rows=100)
+    rows = rows_for_share(block_s, share)
     assert (call_s + rows * row_s) / work_s == pytest.approx(share, rel=0.03, abs=row_s / work_s)
 
 
