@@ -1,20 +1,47 @@
-"""`python -m bench compare`: did a change make anything slower?"""
+"""`python -m bench compare`: did a change make anything slower? And how often is that wrong?"""
 
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from bench.command.line import EXIT_FAILED, if_interrupted
-from bench.command.options import refuse_given, results_option
+from bench.command.options import append_summary, refuse_given, results_option, summary_option
 from bench.command.progress import progress_bar
-from bench.compare.options import minutes_option, suite_options
 
 if TYPE_CHECKING:
     from bench.compare.comparison import Comparison
+
+
+def suite_options(command: Callable[..., int]) -> Callable[..., int]:
+    """`problems`, `optimizers` and `kernels`: what replaces those of the quick suite."""
+    for option in (
+        click.option("-k", "--kernel", "kernels", multiple=True, help="Such as fused-cpu."),
+        click.option("-o", "--optimizer", "optimizers", multiple=True, help="Such as lbfgs."),
+        click.option(
+            "-p",
+            "--problem",
+            "problems",
+            multiple=True,
+            help="Such as iris. What -p, -o and -k leave out is that of the quick suite.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+minutes_option = click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=8.0,
+    show_default=True,
+    help="Time limit of a comparison. Cells without a verdict by then are INCONCLUSIVE.",
+)
 
 
 @click.command(
@@ -111,3 +138,74 @@ def keep(so_far: Comparison, path: Path) -> None:
         counted = f"{decided} of {len(so_far.cells)} cells decided"
         click.echo(f"session {so_far.sessions}: {counted} in {so_far.seconds:.0f} s", err=True)
     write_whole(path, as_json(so_far).encode())
+
+
+@click.command(
+    "compare",
+    short_help="How often is a verdict of compare wrong on this machine?",
+    epilog="""\b
+Examples:
+  python -m bench selfcheck compare
+  python -m bench selfcheck compare -p iris -k numpy --repeats 10
+  python -m bench selfcheck compare --load 1
+
+Exit codes: 0 all rates are met, 1 one is not, 2 bad input.
+""",
+)
+@suite_options
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Comparisons of the working tree with itself.",
+)
+@click.option(
+    "--load",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Processes that keep a core busy each. With any, only false alarms are measured.",
+)
+@minutes_option
+@results_option("compare_selfcheck.csv and its table")
+@summary_option
+def selfcheck_compare(
+    problems: tuple[str, ...],
+    optimizers: tuple[str, ...],
+    kernels: tuple[str, ...],
+    repeats: int,
+    load: int,
+    minutes: float,
+    folder: Path,
+    summary: Path | None,
+) -> int:
+    """Measure the rates of false alarms and of slow-downs found, as `compare` has them here.
+
+    The working tree is compared with itself. Then slow-downs of 5% and of 10% are injected into
+    head, as further reads of X, to see how many of them are found.
+    """
+    from bench.compare.cells import suite_cells
+    from bench.compare.error_rates import measure_error_rates
+    from bench.compare.sampling import Plan
+
+    kept, begun = folder / "compare_selfcheck.csv", time.time()
+
+    def words() -> str:
+        # The file is written after each comparison. One of an earlier run may lie there.
+        any_ended = kept.exists() and kept.stat().st_mtime >= begun
+        ended = f"comparisons that ended are in {kept}" if any_ended else "no comparison has ended"
+        return f"{ended}; the same command starts anew"
+
+    with if_interrupted(words), progress_bar() as show:
+        rates = measure_error_rates(
+            suite_cells(problems, optimizers, kernels),
+            Plan(minutes=minutes),
+            repeats,
+            load,
+            folder,
+            show,
+        )
+    click.echo(rates.words)
+    append_summary(summary, f"## Selfcheck: compare\n\n{rates.words}\n")
+    return 0 if rates.passed else EXIT_FAILED

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.command.progress import OnProgress
+from bench.compare.cells import own_cells, path_in_repository
 from bench.compare.comparison import Cell, CellResult, Comparison
-from bench.compare.own_cells import own_cells, path_in_repository
 from bench.compare.processes import SideProcess
 from bench.compare.sampling import Plan, sample
 from bench.compare.workloads import NotTimed
