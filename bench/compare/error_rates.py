@@ -19,6 +19,7 @@ from bench.command import text
 from bench.command.progress import OnProgress, Progress
 from bench.command.tables import write_table
 from bench.compare.comparison import FAILED, Cell, CellResult
+from bench.compare.report import table
 from bench.compare.sampling import Plan, sample
 from bench.compare.worktrees import WORKING_TREE, checked_out, repository, side
 from bench.errors import InputError
@@ -33,6 +34,7 @@ _MOST_UNDER_LOAD = 0.02
 _DECIDED = 0.5
 _DETECTED = (0.80, 0.95)
 _CELLS = 200
+_KEPT = ["cell", "verdict", "ratio", "low", "high", "sessions", "reason"]
 _VERDICTS = ("SLOWER", "FASTER", "SAME", "INCONCLUSIVE")
 
 # A process that keeps a core, its arithmetic units and its caches busy. It ends with its parent.
@@ -82,7 +84,8 @@ def measure_error_rates(
     if not cells:
         raise InputError("there is nothing to test with: no kernel that is named can run here")
     rows: list[dict[str, object]] = []
-    every: list[dict[str, object]] = []
+    every: list[CellResult] = []
+    injected: list[float] = []
     detected = {} if load else {k * plan.threshold: _DETECTED[k - 1] for k in (1, 2)}
     total = len(cells) * (repeats + len(detected))
 
@@ -95,11 +98,14 @@ def measure_error_rates(
             found: list[CellResult] = []
             begun = time.monotonic()
             for _ in range(times):
-                injected = replace(plan, slow_down=slow_down)
-                results, _ = sample(trees, cells, injected, on_progress=show)
+                slowed = replace(plan, slow_down=slow_down)
+                results, _ = sample(trees, cells, slowed, on_progress=show)
                 found += results
-                every += [{"injected": slow_down, **_result_row(result)} for result in results]
-                write_table(pd.DataFrame(every), None, folder / "compare_selfcheck")
+                every += results
+                injected += [slow_down] * len(results)
+                kept = table(every)[_KEPT]
+                kept.insert(0, "injected", injected)
+                write_table(kept, None, folder / "compare_selfcheck")
             rows.append(_row(slow_down, found, time.monotonic() - begun))
     frame = pd.DataFrame(rows)
     shown = _readable(frame)
@@ -148,18 +154,6 @@ def _row(slow_down: float, found: Sequence[CellResult], seconds: float) -> dict[
         "median_ratio": float(np.median(ratios)) if ratios else None,
         "widest_ratio": max((max(r, 1 / r) for r in ratios), default=None),
         "seconds": seconds,
-    }
-
-
-def _result_row(result: CellResult) -> dict[str, object]:
-    return {
-        "cell": str(result.cell),
-        "verdict": result.verdict,
-        "ratio": result.ratio,
-        "low": result.low,
-        "high": result.high,
-        "sessions": len(result.log_ratios),
-        "reason": result.reason,
     }
 
 

@@ -57,8 +57,8 @@ def headline(comparison: Comparison) -> str:
     return f"{start}; {text.listing(rest)}." if rest else f"{start}."
 
 
-def table(comparison: Comparison) -> pd.DataFrame:
-    """One row a cell with full numbers; cells that fail stand first."""
+def table(results: Iterable[CellResult]) -> pd.DataFrame:
+    """One row a cell with full numbers."""
     return pd.DataFrame(
         [
             {
@@ -78,7 +78,7 @@ def table(comparison: Comparison) -> pd.DataFrame:
                 "passes": result.work.get("passes"),
                 "reason": result.reason,
             }
-            for result in _sorted(comparison.cells)
+            for result in results
         ]
     )
 
@@ -185,7 +185,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
     written = [
         write_whole(folder / "comparison.json", as_json(comparison).encode()),
         write_whole(folder / "comparison.md", markdown(comparison).encode()),
-        *write_table(table(comparison), None, folder / "tables" / "comparison"),
+        *write_table(table(_sorted(comparison.cells)), None, folder / "tables" / "comparison"),
     ]
     picture = folder / "plots" / "comparison"
     if any(cell.ratio is not None for cell in comparison.cells):
