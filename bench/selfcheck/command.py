@@ -135,12 +135,11 @@ def _print_recorder_cost(problem: str, kernel: str, rounds: int) -> float:
         cost = recorder_cost(
             data, kernel, make_reporting_optimizer(spec), passes=passes, rounds=rounds
         )
-        low, high = cost.ratio_interval
         worst = max(worst, cost.inside_fraction)
         click.echo(
             f"  {spec:<26} {cost.steps:>4} steps, {cost.snapshots:>3} snapshots: "
-            f"{sorted(cost.ratios)[len(cost.ratios) // 2] - 1:+.2%} of the run's time "
-            f"[{low - 1:+.2%}, {high - 1:+.2%}]; inside the recorder "
+            f"{cost.ratio - 1:+.2%} of the run's time "
+            f"[{cost.low - 1:+.2%}, {cost.high - 1:+.2%}]; inside the recorder "
             f"{cost.inside_fraction:.2%}"
         )
     click.echo(

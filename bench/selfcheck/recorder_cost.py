@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.measure.cell import bind_and_verify
 from bench.measure.clock import clock_for
@@ -22,36 +21,23 @@ from logreg_kernels import Objective
 
 @dataclass(frozen=True)
 class RecorderCost:
-    """Seconds of each round with and without the recorder, and what it did.
+    """What the recorder did in each run, and what it cost.
 
     Args:
-        recorded_s, bare_s: one entry a round; the two runs of a round follow each other.
-        inside_s: seconds inside the recorder's own calls, in a further run each round.
         steps: of each run.
         snapshots: copies of w that the recorder kept in a run.
+        ratio: seconds with the recorder over seconds without it, the median of the rounds.
+        low, high: 95% bootstrap interval of the median ratio: see `bench.statistics.intervals`.
+        inside_fraction: seconds inside the recorder's own calls over those of a run without it,
+            both medians. This is free of the runs' own noise.
     """
 
-    recorded_s: tuple[float, ...]
-    bare_s: tuple[float, ...]
-    inside_s: tuple[float, ...]
     steps: int
     snapshots: int
-
-    @property
-    def ratios(self) -> NDArray[np.float64]:
-        """Recorded over bare, round by round."""
-        return np.divide(self.recorded_s, self.bare_s)
-
-    @property
-    def ratio_interval(self) -> tuple[float, float]:
-        """95% bootstrap interval of the median ratio: see `bench.statistics.intervals`."""
-        interval = ratio_interval(self.bare_s, self.recorded_s)
-        return interval.low, interval.high
-
-    @property
-    def inside_fraction(self) -> float:
-        """Time inside the recorder over the median bare run: free of the runs' own noise."""
-        return float(np.median(self.inside_s) / np.median(self.bare_s))
+    ratio: float
+    low: float
+    high: float
+    inside_fraction: float
 
 
 def recorder_cost(
@@ -60,7 +46,7 @@ def recorder_cost(
     """Run an optimizer for `passes` passes, with and without the recorder, `rounds` times each.
 
     The order of the two alternates from round to round (ABBA). A run without the recorder counts
-    its steps, to end at the same one.
+    its steps, to end at the same one. The time inside the recorder is that of a third run.
     """
     objective = bind_and_verify(problem, kernel, "cpu", "float64").objective
     budget = Budget(passes=passes, seconds=3600.0)
@@ -74,7 +60,15 @@ def recorder_cost(
             else:
                 bare.append(_bare(objective, optimizer, steps))
         inside.append(_recorded(objective, optimizer, budget, stopwatch=True)[3])
-    return RecorderCost(tuple(recorded), tuple(bare), tuple(inside), steps, snapshots)
+    interval = ratio_interval(bare, recorded)
+    return RecorderCost(
+        steps,
+        snapshots,
+        ratio=float(np.sort(np.divide(recorded, bare))[rounds // 2]),
+        low=interval.low,
+        high=interval.high,
+        inside_fraction=float(np.median(inside) / np.median(bare)),
+    )
 
 
 def _recorded(
