@@ -13,7 +13,7 @@ import pytest
 from repositories import cells_source, commit, git
 
 from bench.compare.compare_commits import Commits, compare_commits
-from bench.compare.comparison import Comparison
+from bench.compare.comparison import Comparison, Side
 from bench.compare.processes import last_cpu
 from bench.compare.report import headline, markdown, write_comparison
 from bench.compare.sampling import Plan
@@ -223,6 +223,11 @@ def test_the_working_tree_is_taken_as_it_is_and_left_as_it_was(tmp_path: Path) -
     assert files == [".gitignore", "cells.py", "kept.py", "untracked.py"]
     assert git(tmp_path, "rev-parse", "--abbrev-ref", "HEAD") == "main"
     assert here.subject == "changes on top of: base"
+
+
+def test_a_working_tree_without_changes_is_its_commit(tmp_path: Path) -> None:
+    head = commit(tmp_path, "base", cells="old")
+    assert side(tmp_path, WORKING_TREE) == Side(WORKING_TREE, head, "base")
 
 
 def test_the_default_base_is_where_the_branch_left_main(tmp_path: Path) -> None:
