@@ -132,10 +132,22 @@ def sample(
     end = time.monotonic() + 60 * plan.minutes
     sampled = [CellSamples(cell) for cell in cells]
     sessions = 0
-    while sessions < LOOKS[-1] and not all(one.decided for one in sampled):
+    while sessions < LOOKS[-1] and (pending := [one for one in sampled if not one.decided]):
         if sessions and time.monotonic() >= end:
             break
-        _session(trees, sampled, plan, sessions, end, on_progress)
+        with closing(SidePair(trees, sessions % 2, suite=not cells[0].file)) as pair:
+            for number, one in enumerate(pending):
+                if number and time.monotonic() >= end:
+                    break
+                pair.switch_to(one.cell)
+                if on_progress:
+                    decided = len(sampled) - len(pending)
+                    words = f"session {sessions + 1}: {one.cell}"
+                    on_progress(Progress(decided, len(sampled), words))
+                try:
+                    _time(pair, one, plan, sessions)
+                except Lost as loss:
+                    one.lose(loss)
         sessions += 1
         if sessions in LOOKS:
             _judge(sampled, plan)
@@ -150,31 +162,6 @@ def _judge(sampled: Sequence[CellSamples], plan: Plan) -> None:
     for one in sampled:
         if not one.decided:
             one.judge(plan, len(sampled))
-
-
-def _session(
-    trees: tuple[Path, Path],
-    sampled: Sequence[CellSamples],
-    plan: Plan,
-    session: int,
-    end: float,
-    on_progress: OnProgress | None,
-) -> None:
-    pending = [one for one in sampled if not one.decided]
-    decided = len(sampled) - len(pending)
-    suite = not pending[0].cell.file
-    with closing(SidePair(trees, session % 2, suite=suite)) as pair:
-        for one in pending:
-            if time.monotonic() >= end and one is not pending[0]:
-                return
-            pair.switch_to(one.cell)
-            if on_progress:
-                words = f"session {session + 1}: {one.cell}"
-                on_progress(Progress(decided, len(sampled), words))
-            try:
-                _time(pair, one, plan, session)
-            except Lost as loss:
-                one.lose(loss)
 
 
 def _time(pair: SidePair, one: CellSamples, plan: Plan, session: int) -> None:

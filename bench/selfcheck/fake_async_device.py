@@ -95,11 +95,7 @@ class AsyncObjective:
 
 @dataclass(frozen=True)
 class TimingCheck:
-    """What a clock charged to each step, and what the device took for it.
-
-    Args:
-        true_ms, charged_ms: one entry a step.
-    """
+    """What the device took for each step, and what a clock charged to it."""
 
     true_ms: tuple[float, ...]
     charged_ms: tuple[float, ...]

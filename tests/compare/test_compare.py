@@ -87,7 +87,7 @@ def test_cells_that_can_t_be_timed_say_so_and_the_others_go_on(tmp_path: Path) -
     assert {r.cell.problem for r in found.regressions} == {"raises", "dies"}
 
 
-def test_when_the_time_is_spent_what_is_open_is_inconclusive(tmp_path: Path) -> None:
+def test_undecided_cells_are_inconclusive_when_the_time_is_spent(tmp_path: Path) -> None:
     commit(tmp_path, "base", cells=cells_source(noise=0.5, a=1e-3))
     found = compare(tmp_path, minutes=1e-6)
     assert verdicts(found) == {"a": "INCONCLUSIVE"}
