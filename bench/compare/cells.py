@@ -24,7 +24,7 @@ def suite_cells(
     """The value and gradient of each kernel, and the run of each optimizer.
 
     Seeds and repetitions make no cells of their own here, since sampling repeats each cell itself.
-    Cells that share a process stand together, so that it can keep its problem and kernel.
+    Cells that share a process are next to each other, so that it can keep its problem and kernel.
 
     Args:
         problems, optimizers, kernels: where none are named, those of the quick suite.
@@ -49,11 +49,10 @@ def suite_cells(
 
 
 def path_in_repository(file: str, root: Path, folder: Path, sides: Sequence[Side]) -> str:
-    """The path of a file of cells relative to the repository's root.
+    """The path, relative to `root`, of a file that is given relative to `root` or to `folder`.
 
-    Args:
-        file: relative to the root or to `folder`. The first path that a side has is taken.
-        root, folder: without symbolic links.
+    The first path that a side has is taken.
+
     Raises:
         InputError: it is outside the repository.
     """
@@ -94,14 +93,12 @@ def own_cells(file: str, trees: tuple[Path, Path]) -> list[Cell]:
 
 
 def _build(tree: Path, file: str) -> None:
-    """Run `BUILD = "..."` of a file of cells, if it has any; all output goes to standard error.
-
-    The file is only parsed, since to run it may need what is yet to be built.
-    """
+    """Run `BUILD = "..."` of a file of cells, if it has any; all output goes to standard error."""
+    # The file is only parsed: it may import what is yet to be built.
     try:
         statements = ast.parse((tree / file).read_bytes()).body
     except (OSError, SyntaxError, ValueError):
-        return  # whoever imports it says what is wrong
+        return  # `own_cells` says what is wrong
     for statement in statements:
         match statement:
             case ast.Assign([ast.Name("BUILD")], ast.Constant(str(command))) if command:

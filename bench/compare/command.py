@@ -192,7 +192,7 @@ def selfcheck_compare(
     kept, begun = folder / "compare_selfcheck.csv", time.time()
 
     def words() -> str:
-        # The file is written after each comparison. One of an earlier run may lie there.
+        # It is written after each comparison. An earlier run may have left one.
         any_ended = kept.exists() and kept.stat().st_mtime >= begun
         ended = f"comparisons that ended are in {kept}" if any_ended else "no comparison has ended"
         return f"{ended}; the same command starts anew"

@@ -55,7 +55,7 @@ def compare_commits(
     """Time cells on both sides in turns.
 
     Args:
-        cells: such as `suite_cells` makes; left aside where `commits` names a file of cells.
+        cells: of a suite; not used where `commits` names a file of cells.
         on_session: called with the comparison so far after each session.
     Raises:
         InputError: no repository, no such commit, no change, no cells, or a build failed.

@@ -53,7 +53,7 @@ class SideProcess:
     """A process that times cells of one worktree; see `worker.py` for what it answers.
 
     Args:
-        tree: a worktree. Modules are imported from there, and files of own cells lie there.
+        tree: a worktree. Modules and files of own cells are taken from there.
         cpu: number of the processor that it is pinned to; None where that can't be done.
         suite: whether cells are those of our suites, whose modules are then loaded at once. Cells
             of the user's own run at the root of their worktree, as they would in CI.
@@ -177,8 +177,6 @@ class SideProcess:
 
 
 def last_cpu() -> int | None:
-    """The last processor that this process may use; None where a process can't be pinned.
-
-    The last one, since other processes of a machine tend to be on the first.
-    """
+    """The last processor that this process may use; None where a process can't be pinned."""
+    # Other processes of a machine tend to be on the first.
     return max(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None

@@ -39,11 +39,10 @@ class Lost(Exception):  # noqa: N818 - not an error of this program
 
 
 class SidePair:
-    """The processes of base and head, in this order.
+    """The processes of base (side 0) and head (side 1).
 
     Args:
-        first: the side, 0 or 1, that is started first in this session. It also begins to prepare
-            first, unless base still has to find the work of a block.
+        first: the side that is started first in this session.
         suite: whether the cells are those of our suites.
     """
 

@@ -53,7 +53,7 @@ class Workload:
 
     Args:
         run: the work; it has been done once when this is made.
-        warm_caches: a short call that touches the same data, and leaves no work on the device.
+        warm_caches: a short call on the same data, with no work left on the device.
         passes: passes of a run, or iterations of another library's solver; 0 for a call.
         reads: for a number of rows, a call that reads so many rows of X; None where there is no X.
     """
