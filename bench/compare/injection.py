@@ -11,18 +11,14 @@ _ROUNDS = 4
 _BLOCKS = 8
 
 
-def reads_of(X: Any, device: str, dtype: str) -> Callable[[int], Callable[[], None]]:
-    """A function that makes calls which read a number of rows of X.
-
-    A call multiplies the first m rows of X by a vector, k times:
+def reads_of(X: Any, rows: int, device: str, dtype: str) -> Callable[[], None]:
+    """A call that reads a number of rows of X: it multiplies the first m by a vector, k times.
 
         X_[:m] v,    k = ceil(rows / n),   m = rows / k
 
     Args:
         X: shape (n, d), dense or CSR.
         device, dtype: where and in which type the products are computed.
-    Returns:
-        a function of the number of rows, which returns the call.
     Traffic: the rows that are asked for, from wherever the caches have them.
     """
     # Here, as processes that time cells of the user's own inject nothing, and should start fast.
@@ -31,21 +27,15 @@ def reads_of(X: Any, device: str, dtype: str) -> Callable[[int], Callable[[], No
     from logreg_kernels.validation import check_dtype, check_matrix
 
     matrix: Any = check_matrix(X, check_dtype(dtype))
-    vector: Any = np.ones(matrix.shape[1], dtype=dtype)
-    n = matrix.shape[0]
+    times = max(1, math.ceil(rows / matrix.shape[0]))
+    part = _on(device, matrix[: max(1, round(rows / times))])
+    vector = _on(device, np.ones(matrix.shape[1], dtype=dtype))
 
-    def reads(rows: int) -> Callable[[], None]:
-        times = max(1, math.ceil(rows / n))
-        part = _on(device, matrix[: max(1, round(rows / times))])
-        vector_there = _on(device, vector)
+    def call() -> None:
+        for _ in range(times):
+            part @ vector
 
-        def call() -> None:
-            for _ in range(times):
-                part @ vector_there
-
-        return call
-
-    return reads
+    return call
 
 
 def _on(device: str, array: Any) -> Any:

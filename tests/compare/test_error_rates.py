@@ -63,13 +63,13 @@ def test_as_many_rows_are_read_as_required(rows: int, n: int, sparse: bool) -> N
             counted = Reads()
             X = counted_csr(scipy.sparse.csr_array(np.ones((n, 3))), counted)
             with counting_sparse(counted):
-                call = reads_of(X, *AT)(rows)
+                call = reads_of(X, rows, *AT)
                 counted.entries = 0  # what it took to cut the first rows off
                 call()
             assert abs(counted.entries / 3 - rows) <= -(-rows // n) / 2
             return
         CountedRows.read = []
-        reads_of(np.ones((n, 3)).view(CountedRows), *AT)(rows)()
+        reads_of(np.ones((n, 3)).view(CountedRows), rows, *AT)()
     assert max(CountedRows.read) <= n
     assert abs(sum(CountedRows.read) - rows) <= len(CountedRows.read) / 2
 
