@@ -1,4 +1,4 @@
-"""`python -m bench compare`: did a change make anything slower? And how often is that wrong?"""
+"""`python -m bench compare`, and `selfcheck compare`: how often its verdicts are wrong here."""
 
 from __future__ import annotations
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from bench.cells.session import Session
     from bench.records import Record
 
-SUITE = "pytest"
-
 
 def _number(what: str, least: float, most: float) -> Callable[[str], float]:
     """A type for argparse: numbers from `least` to `most`; `what` says so in words."""
@@ -101,7 +99,7 @@ def session(results_folder: Path) -> Session:
     """Optima and bound kernels, shared by all benchmarks of this run."""
     from bench.cells.session import Session
 
-    return Session(SUITE, results_folder)
+    return Session("pytest", results_folder)
 
 
 @pytest.fixture(scope="session")
