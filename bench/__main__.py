@@ -22,7 +22,7 @@ SELFCHECKS = {
     "timing": "bench.selfcheck.command:timing",
     "recorder": "bench.selfcheck.command:recorder",
     "harness": "bench.selfcheck.command:harness",
-    "compare": "bench.compare.selfcheck_command:compare",
+    "compare": "bench.compare.command:selfcheck_compare",
 }
 
 

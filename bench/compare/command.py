@@ -1,22 +1,47 @@
-"""`python -m bench compare`: did a change make anything slower?"""
+"""`python -m bench compare`, and `selfcheck compare`: how often its verdicts are wrong here."""
 
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from bench.command.line import EXIT_FAILED, if_interrupted
-from bench.command.options import refuse_given, results_option
+from bench.command.options import append_summary, refuse_given, results_option, summary_option
 from bench.command.progress import progress_bar
-from bench.compare.options import minutes_option, suite_options
 
 if TYPE_CHECKING:
-    from bench.compare.compare_commits import Commits
-    from bench.compare.comparison import Cell, Comparison
-    from bench.compare.sampling import Plan
+    from bench.compare.comparison import Comparison
+
+
+def suite_options(command: Callable[..., int]) -> Callable[..., int]:
+    """`problems`, `optimizers` and `kernels`: what replaces those of the quick suite."""
+    for option in (
+        click.option("-k", "--kernel", "kernels", multiple=True, help="Such as fused-cpu."),
+        click.option("-o", "--optimizer", "optimizers", multiple=True, help="Such as lbfgs."),
+        click.option(
+            "-p",
+            "--problem",
+            "problems",
+            multiple=True,
+            help="Such as iris. What -p, -o and -k leave out is that of the quick suite.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+minutes_option = click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=8.0,
+    show_default=True,
+    help="Time limit of a comparison. Cells without a verdict by then are INCONCLUSIVE.",
+)
 
 
 @click.command(
@@ -63,8 +88,14 @@ def compare(
     or the time limit is reached.
     """
     from bench.compare.cells import suite_cells
-    from bench.compare.compare_commits import Commits
-    from bench.compare.options import quick_suite
+    from bench.compare.compare_commits import Commits, compare_commits
+    from bench.compare.report import (
+        describe_sides,
+        headline,
+        notable,
+        readable_table,
+        write_comparison,
+    )
     from bench.compare.sampling import Plan
     from bench.compare.worktrees import WORKING_TREE
 
@@ -72,35 +103,33 @@ def compare(
         refuse_given(
             ("--problem", "--optimizer", "--kernel"), "in a comparison of your own cells (--cells)"
         )
-    found = _compare(
-        Commits(base, head or WORKING_TREE, file=file),
-        [] if file else suite_cells(quick_suite(problems, optimizers, kernels)),
-        Plan(threshold=threshold, minutes=minutes),
-        folder,
-    )
-    return _report(found, folder)
+    commits = Commits(base, head or WORKING_TREE, file=file)
+    cells = [] if file else suite_cells(problems, optimizers, kernels)
+    plan = Plan(threshold=threshold, minutes=minutes)
+    samples, sessions = folder / "comparison.json", 0
 
-
-def _compare(commits: Commits, cells: list[Cell], plan: Plan, folder: Path) -> Comparison:
-    from bench.compare.compare_commits import compare_commits
-
-    sessions = 0
-
-    def keep(so_far: Comparison) -> None:
+    def on_session(so_far: Comparison) -> None:
         nonlocal sessions
-        _keep(so_far, folder)
+        keep(so_far, samples)
         sessions = so_far.sessions
 
     def words() -> str:
-        kept = f"sessions kept in {_samples(folder)}: {sessions}"
-        return f"{kept if sessions else 'no session has ended'}; the same command starts anew"
+        kept = f"sessions kept in {samples}: {sessions}" if sessions else "no session has ended"
+        return f"{kept}; the same command starts anew"
 
     with if_interrupted(words), progress_bar() as show:
-        return compare_commits(commits, cells, plan, on_progress=show, on_session=keep)
+        found = compare_commits(commits, cells, plan, on_progress=show, on_session=on_session)
+    written = write_comparison(found, folder)
+    found.require_timed()
+    click.echo(f"{headline(found)}\n\n{describe_sides(found)}\n")
+    if notable(found):
+        click.echo(f"{readable_table(notable(found))}\n")
+    click.echo(f"Written: {', '.join(map(str, written))}")
+    return EXIT_FAILED if found.regressions else 0
 
 
-def _keep(so_far: Comparison, folder: Path) -> None:
-    """Write the samples after each session, and a line in the log of a CI job."""
+def keep(so_far: Comparison, path: Path) -> None:
+    """Write the samples after a session, and a line in the log of a CI job."""
     from bench.compare.comparison import as_json
     from bench.files.whole import write_whole
 
@@ -108,28 +137,75 @@ def _keep(so_far: Comparison, folder: Path) -> None:
         decided = sum(result.verdict != "INCONCLUSIVE" for result in so_far.cells)
         counted = f"{decided} of {len(so_far.cells)} cells decided"
         click.echo(f"session {so_far.sessions}: {counted} in {so_far.seconds:.0f} s", err=True)
-    write_whole(_samples(folder), as_json(so_far).encode())
+    write_whole(path, as_json(so_far).encode())
 
 
-def _samples(folder: Path) -> Path:
-    return folder / "comparison.json"
+@click.command(
+    "compare",
+    short_help="How often is a verdict of compare wrong on this machine?",
+    epilog="""\b
+Examples:
+  python -m bench selfcheck compare
+  python -m bench selfcheck compare -p iris -k numpy --repeats 10
+  python -m bench selfcheck compare --load 1
 
+Exit codes: 0 all rates are met, 1 one is not, 2 bad input.
+""",
+)
+@suite_options
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Comparisons of the working tree with itself.",
+)
+@click.option(
+    "--load",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Processes that keep a core busy each. With any, only false alarms are measured.",
+)
+@minutes_option
+@results_option("compare_selfcheck.csv and its table")
+@summary_option
+def selfcheck_compare(
+    problems: tuple[str, ...],
+    optimizers: tuple[str, ...],
+    kernels: tuple[str, ...],
+    repeats: int,
+    load: int,
+    minutes: float,
+    folder: Path,
+    summary: Path | None,
+) -> int:
+    """Measure the rates of false alarms and of slow-downs found, as `compare` has them here.
 
-def _report(found: Comparison, folder: Path) -> int:
-    """Write and print the report; returns the exit code."""
-    from bench.compare.report import (
-        describe_sides,
-        headline,
-        notable,
-        readable,
-        write_comparison,
-    )
+    The working tree is compared with itself. Then slow-downs of 5% and of 10% are injected into
+    head, as further reads of X, to see how many of them are found.
+    """
+    from bench.compare.cells import suite_cells
+    from bench.compare.error_rates import measure_error_rates
+    from bench.compare.sampling import Plan
 
-    written = write_comparison(found, folder)
-    found.require_timed()
-    click.echo(f"{headline(found)}\n\n{describe_sides(found)}\n")
-    if notable(found):
-        frame = readable(notable(found))
-        click.echo(frame.to_markdown(index=False, disable_numparse=True) + "\n")
-    click.echo(f"Written: {', '.join(map(str, written))}")
-    return EXIT_FAILED if found.regressions else 0
+    kept, begun = folder / "compare_selfcheck.csv", time.time()
+
+    def words() -> str:
+        # It is written after each comparison. An earlier run may have left one.
+        any_ended = kept.exists() and kept.stat().st_mtime >= begun
+        ended = f"comparisons that ended are in {kept}" if any_ended else "no comparison has ended"
+        return f"{ended}; the same command starts anew"
+
+    with if_interrupted(words), progress_bar() as show:
+        rates = measure_error_rates(
+            suite_cells(problems, optimizers, kernels),
+            Plan(minutes=minutes),
+            repeats,
+            load,
+            folder,
+            show,
+        )
+    click.echo(rates.words)
+    append_summary(summary, f"## Selfcheck: compare\n\n{rates.words}\n")
+    return 0 if rates.passed else EXIT_FAILED

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import InputError
+from bench.files.json_lines import jsonable
 
 SCHEMA_VERSION = 2
 
@@ -137,14 +137,4 @@ class Comparison:
 
 def as_json(comparison: Comparison) -> str:
     """The whole, samples included; an end of an interval at infinity is null."""
-    return json.dumps(_finite(dataclasses.asdict(comparison)), indent=1, allow_nan=False) + "\n"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
-    return value
+    return json.dumps(jsonable(dataclasses.asdict(comparison)), indent=1, allow_nan=False) + "\n"

@@ -15,12 +15,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.cells.definitions import Suite
 from bench.command import text
 from bench.command.progress import OnProgress, Progress
 from bench.command.tables import write_table
-from bench.compare.cells import suite_cells
-from bench.compare.comparison import FAILED, CellResult
+from bench.compare.comparison import FAILED, Cell, CellResult
+from bench.compare.report import table
 from bench.compare.sampling import Plan, sample
 from bench.compare.worktrees import WORKING_TREE, checked_out, repository, side
 from bench.errors import InputError
@@ -35,6 +34,8 @@ _MOST_UNDER_LOAD = 0.02
 _DECIDED = 0.5
 _DETECTED = (0.80, 0.95)
 _CELLS = 200
+_KEPT = ["cell", "verdict", "ratio", "low", "high", "sessions", "reason"]
+_VERDICTS = ("SLOWER", "FASTER", "SAME", "INCONCLUSIVE")
 
 # A process that keeps a core, its arithmetic units and its caches busy. It ends with its parent.
 _BUSY = """
@@ -55,12 +56,12 @@ class ErrorRates:
 
 
 def measure_error_rates(
-    suite: Suite,
+    cells: Sequence[Cell],
     plan: Plan,
     repeats: int,
     load: int,
     folder: Path,
-    on_progress: OnProgress | None = None,
+    on_progress: OnProgress,
 ) -> ErrorRates:
     """Compare the working tree with itself, `repeats` times as it is and once with each slow-down.
 
@@ -69,6 +70,7 @@ def measure_error_rates(
     the clock, for the reads to take one or two thresholds of the block's time.
 
     Args:
+        cells: of a suite. Those of solvers with a loss of their own are left out.
         load: processes that each keep a core busy meanwhile. With any, no slow-down is injected.
         folder: gets the table `tables/compare_selfcheck`, and after each comparison
             `compare_selfcheck.csv` with the result of each cell.
@@ -78,23 +80,32 @@ def measure_error_rates(
     start = time.monotonic()
     root = repository(Path())
     here = side(root, WORKING_TREE)
-    cells = [cell for cell in suite_cells(suite) if cell.kernel in KERNELS]
+    cells = [cell for cell in cells if cell.kernel in KERNELS]
     if not cells:
         raise InputError("there is nothing to test with: no kernel that is named can run here")
     rows: list[dict[str, object]] = []
-    every: list[dict[str, object]] = []
+    every: list[CellResult] = []
+    injected: list[float] = []
     detected = {} if load else {k * plan.threshold: _DETECTED[k - 1] for k in (1, 2)}
     total = len(cells) * (repeats + len(detected))
+
+    def show(progress: Progress) -> None:
+        """Progress of one comparison, as part of that of all of them."""
+        on_progress(Progress(len(every) + progress.done, total, progress.cell))
+
     with checked_out(root, here, here) as trees, _busy(load):
-        for slow_down, times in ((0.0, repeats), *((share, 1) for share in detected)):
+        for slow_down, times in {0.0: repeats, **dict.fromkeys(detected, 1)}.items():
             found: list[CellResult] = []
             begun = time.monotonic()
             for _ in range(times):
-                tell = on_progress and _of_all(on_progress, len(every), total)
-                injected = replace(plan, slow_down=slow_down)
-                found += sample(trees, cells, injected, on_progress=tell)[0]
-                every += [_cell_row(slow_down, result) for result in found[-len(cells) :]]
-                write_table(pd.DataFrame(every), None, folder / "compare_selfcheck")
+                slowed = replace(plan, slow_down=slow_down)
+                results, _ = sample(trees, cells, slowed, on_progress=show)
+                found += results
+                every += results
+                injected += [slow_down] * len(results)
+                kept = table(every)[_KEPT]
+                kept.insert(0, "injected", injected)
+                write_table(kept, None, folder / "compare_selfcheck")
             rows.append(_row(slow_down, found, time.monotonic() - begun))
     frame = pd.DataFrame(rows)
     shown = _readable(frame)
@@ -111,15 +122,6 @@ def measure_error_rates(
     if frame.cells[0] < _CELLS:
         words.append(f"{frame.cells[0]} cells are few for such rates: see the intervals.")
     return ErrorRates("\n".join(words), all(required.values()))
-
-
-def _of_all(on_progress: OnProgress, done: int, total: int) -> OnProgress:
-    """Report the progress of one comparison as part of that of all of them."""
-
-    def tell(progress: Progress) -> None:
-        on_progress(Progress(done + progress.done, total, progress.cell))
-
-    return tell
 
 
 def _required(frame: pd.DataFrame, detected: Sequence[float], load: bool) -> dict[str, bool]:
@@ -144,9 +146,8 @@ def _row(slow_down: float, found: Sequence[CellResult], seconds: float) -> dict[
     return {
         "injected": slow_down,
         "cells": len(found),
-        **{name: counted[name] for name in ("SLOWER", "FASTER", "SAME", "INCONCLUSIVE")},
-        "other": sum(counted.values())
-        - sum(counted[name] for name in ("SLOWER", "FASTER", "SAME", "INCONCLUSIVE")),
+        **{name: counted[name] for name in _VERDICTS},
+        "other": sum(counted[name] for name in counted if name not in _VERDICTS),
         "rate": hits / len(found),
         "low": low,
         "high": high,
@@ -156,27 +157,11 @@ def _row(slow_down: float, found: Sequence[CellResult], seconds: float) -> dict[
     }
 
 
-def _cell_row(slow_down: float, result: CellResult) -> dict[str, object]:
-    return {
-        "injected": slow_down,
-        "cell": str(result.cell),
-        "verdict": result.verdict,
-        "ratio": result.ratio,
-        "low": result.low,
-        "high": result.high,
-        "sessions": len(result.log_ratios),
-        "reason": result.reason,
-    }
-
-
 def _readable(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "injected": [f"{text.percent(p)} slower" if p else "nothing" for p in frame.injected],
-            **{
-                name: frame[name]
-                for name in ("cells", "SLOWER", "FASTER", "SAME", "INCONCLUSIVE", "other")
-            },
+            **{name: frame[name] for name in ("cells", *_VERDICTS, "other")},
             "false alarms, or found (95% interval)": [
                 f"{rate:.1%} [{low:.1%}-{high:.1%}]"
                 for rate, low, high in zip(frame.rate, frame.low, frame.high, strict=True)

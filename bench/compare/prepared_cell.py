@@ -33,7 +33,8 @@ class PreparedCell:
     def __init__(self, cell: Mapping[str, str], work: Mapping[str, float] | None, slow_down: float):
         known = dict(work or {})
         workload = own_workload(cell) if cell["file"] else suite_workload(cell, known.get("passes"))
-        self._workload, self._injected = workload, list[Timed]()
+        self._workload = workload
+        self._injected: Timed = lambda: 0.0
         self._warm_s = _WARM_S if clocked(workload.warm_caches)() < _LONG_CALL_S else 0.0
         self._calls = int(known.get("calls") or self._calibrate())
         self.work = {"passes": workload.passes, "calls": self._calls}
@@ -51,7 +52,7 @@ class PreparedCell:
         gc.disable()
         try:
             seconds = sum(self._workload.run() for _ in range(self._calls))
-            return seconds, sum(injected() for injected in self._injected)
+            return seconds, self._injected()
         finally:
             gc.enable()
 
@@ -83,9 +84,8 @@ class PreparedCell:
             raise NotTimed("unavailable", "there is no X to read once more")
 
         def block_s(rows: int) -> tuple[float, float]:
-            self._injected = [reads(rows)]
+            self._injected = reads(rows)
             return self._block()
 
-        rows = rows or rows_for_share(block_s, slow_down, rows=100)
-        self.work["rows"] = rows
-        self._injected = [reads(rows)]
+        self.work["rows"] = rows or rows_for_share(block_s, slow_down)
+        self._injected = reads(int(self.work["rows"]))

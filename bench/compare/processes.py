@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
-import selectors
+import select
 import signal
 import subprocess
 import sys
@@ -53,7 +53,7 @@ class SideProcess:
     """A process that times cells of one worktree; see `worker.py` for what it answers.
 
     Args:
-        tree: a worktree. Modules are imported from there, and files of own cells lie there.
+        tree: a worktree. Modules and files of own cells are taken from there.
         cpu: number of the processor that it is pinned to; None where that can't be done.
         suite: whether cells are those of our suites, whose modules are then loaded at once. Cells
             of the user's own run at the root of their worktree, as they would in CI.
@@ -86,88 +86,73 @@ class SideProcess:
             cwd=None if suite else tree,
             start_new_session=True,
         )
+        assert self._process.stdin is not None  # both were asked for
+        assert self._process.stdout is not None
+        self._requests, self._replies = self._process.stdin, self._process.stdout
         self._forked, self._errors_begin = False, 0
-        self._selector = selectors.DefaultSelector()
-        assert self._process.stdout is not None  # it was asked for
-        self._selector.register(self._process.stdout, selectors.EVENT_READ)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked again."""
+        return self._process.poll() is None
+
+    def ask(self, what: str, **fields: Any) -> Mapping[str, Any]:
+        """The reply to one of the requests in `worker.py`.
+
+        Raises:
+            NotTimed: it can't be done here. The other methods raise this, too.
+        """
+        self._send(what, **fields)
+        return self._reply(leaving=what == "leave")
 
     def fork(self) -> None:
         """Go on in a child that has what was loaded at the start, and nothing of earlier cells."""
-        if self._forked and self._ask(ask="leave")["ended"]:
+        if self._forked and self.ask("leave")["ended"]:
             self._kill()  # the child had ended before: the parent would still answer the request
             raise NotTimed("ended", "its process ended between two cells")
         self._forked = False
-        self._ask(ask="fork")
+        self.ask("fork")
         self._forked = True
 
-    def environment(self) -> Mapping[str, Any]:
-        """Where `bench` was imported from ("tree"), and what machine and versions it sees."""
-        return self._ask(ask="environment")
-
-    def names(self, file: str) -> list[str]:
-        """The names of the cells in a file."""
-        return list(self._ask(ask="names", file=file)["names"])
-
-    def prepare(
-        self, cell: Cell, work: Mapping[str, float] | None = None, slow_down: float = 0.0
-    ) -> Mapping[str, float]:
-        """Set a cell up and warm it; returns the work of a block, found here where not given.
+    def begin_preparing(
+        self, cell: Cell, work: Mapping[str, float], slow_down: float = 0.0, *, pinned: bool = True
+    ) -> None:
+        """Start to set a cell up and to warm it; `wait_prepared` ends this.
 
         Args:
+            work: of a block, as another process found it; what it lacks is found here.
             slow_down: reads of X that take this fraction of its time are injected into it.
-        Raises:
-            NotTimed: it can't be timed here. All methods raise this.
+            pinned: False to prepare on any processor, beside the other side.
         """
-        self._begin(cell, work, slow_down, pinned=True)
-        return self.wait_prepared()
-
-    def begin_preparing(
-        self, cell: Cell, work: Mapping[str, float], slow_down: float = 0.0
-    ) -> None:
-        """Start to prepare a cell on any processor, beside the other side; see `prepare`."""
-        self._begin(cell, work, slow_down, pinned=False)
+        self._errors_begin = os.fstat(self._errors.fileno()).st_size
+        fields = dataclasses.asdict(cell)
+        self._send("prepare", cell=fields, work=work, slow_down=slow_down, pinned=pinned)
 
     def wait_prepared(self) -> Mapping[str, float]:
-        """Wait for `begin_preparing`. The process is pinned again afterwards."""
-        return dict(self._answer()["work"])
+        """Wait for `begin_preparing`; returns the work of a block."""
+        return dict(self._reply()["work"])
 
     def block_s(self) -> float:
         """Mean seconds of one call of the prepared cell, over a block."""
-        return float(self._ask(ask="block")["seconds"])
+        return float(self.ask("block")["seconds"])
 
     def close(self) -> None:
         """End the process."""
-        self._selector.close()
         self._kill()
-        self._errors.close()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None  # both were asked for
+        for file in (self._errors, self._replies, self._requests):
             with contextlib.suppress(BrokenPipeError):
-                pipe.close()
+                file.close()
 
-    def _begin(
-        self, cell: Cell, work: Mapping[str, float] | None, slow_down: float, *, pinned: bool
-    ) -> None:
-        self._errors_begin = os.fstat(self._errors.fileno()).st_size
-        fields = dataclasses.asdict(cell)
-        self._send(ask="prepare", cell=fields, work=work, slow_down=slow_down, pinned=pinned)
+    def _send(self, what: str, **fields: Any) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it has ended: `_reply` will tell
+            self._requests.write(json.dumps({"ask": what, **fields}).encode() + b"\n")
+            self._requests.flush()
 
-    def _ask(self, **request: Any) -> Mapping[str, Any]:
-        self._send(**request)
-        return self._answer(leaving=request["ask"] == "leave")
-
-    def _send(self, **request: Any) -> None:
-        assert self._process.stdin is not None  # it was asked for
-        with contextlib.suppress(BrokenPipeError):  # it has ended: `_answer` will tell
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
-
-    def _answer(self, *, leaving: bool = False) -> Mapping[str, Any]:
-        assert self._process.stdout is not None  # it was asked for
-        if not self._selector.select(_TIMEOUT_S):
+    def _reply(self, *, leaving: bool = False) -> Mapping[str, Any]:
+        if not select.select([self._replies], [], [], _TIMEOUT_S)[0]:
             self._kill()
             raise NotTimed("ended", f"no answer within {_TIMEOUT_S:g} s")
-        line = self._process.stdout.readline()
+        line = self._replies.readline()
         if not line:
             raise NotTimed("ended", f"its process ended: {self._ending(self._process.wait())}")
         reply: dict[str, Any] = json.loads(line)
@@ -190,15 +175,8 @@ class SideProcess:
         last_words = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
         return ": ".join([f"signal {-code}" if code < 0 else f"exit code {code}", *last_words])
 
-    @property
-    def alive(self) -> bool:
-        """Whether it can be asked again."""
-        return self._process.poll() is None
-
 
 def last_cpu() -> int | None:
-    """The last processor that this process may use; None where a process can't be pinned.
-
-    The last one, since other processes of a machine tend to be on the first.
-    """
+    """The last processor that this process may use; None where a process can't be pinned."""
+    # Other processes of a machine tend to be on the first.
     return max(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +13,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from bench.command import text
-from bench.command.figures import save_figure
+from bench.command.figures import figure_files, save_figure
 from bench.command.tables import write_table
 from bench.compare.comparison import (
     FAILED,
@@ -36,32 +35,30 @@ _ORDER = (FAILED, "SLOWER", "FASTER", "INCONCLUSIVE", NEW, GONE, NOT_TIMED, "SAM
 def headline(comparison: Comparison) -> str:
     """The answer in a sentence: what fails, or that nothing does."""
     counted = Counter(cell.verdict for cell in comparison.cells)
-    total = len(comparison.cells)
-    worst = _sorted(comparison.regressions)
-    if not worst:
+    total = _cells(len(comparison.cells))
+    if comparison.regressions:
+        bad = [f"{counted[name]} {name}" for name in (FAILED, "SLOWER") if counted[name]]
+        worst = _sorted(comparison.regressions)[0]
+        how = f"takes {_ratio(worst)} of base's time" if worst.ratio else f"({worst.reason})"
+        start = f"{text.listing(bad)} of {total}: {worst.cell} {how}"
+    else:
         decided = counted["SAME"] + counted["FASTER"]
         found = "No slow-down found" if decided else "Nothing was decided"
-        start = f"{found}: none of {_cells(total)} is SLOWER"
-    else:
-        bad = [f"{counted[name]} {name}" for name in (FAILED, "SLOWER") if counted[name]]
-        start = f"{text.listing(bad)} of {_cells(total)}: {_worst(worst[0])}"
-    rest = [
-        f"{counted[name]} {words}"
-        for name, words in (
-            ("FASTER", "FASTER"),
-            ("SAME", f"the same within {text.percent(comparison.threshold)}"),
-            ("INCONCLUSIVE", "inconclusive"),
-            (NEW, "new"),
-            (GONE, "gone"),
-            (NOT_TIMED, "not timed"),
-        )
-        if counted[name]
-    ]
+        start = f"{found}: none of {total} is SLOWER"
+    words = {
+        "FASTER": "FASTER",
+        "SAME": f"the same within {text.percent(comparison.threshold)}",
+        "INCONCLUSIVE": "inconclusive",
+        NEW: "new",
+        GONE: "gone",
+        NOT_TIMED: "not timed",
+    }
+    rest = [f"{counted[name]} {words[name]}" for name in words if counted[name]]
     return f"{start}; {text.listing(rest)}." if rest else f"{start}."
 
 
-def table(comparison: Comparison) -> pd.DataFrame:
-    """One row a cell with full numbers; cells that fail stand first."""
+def table(results: Iterable[CellResult]) -> pd.DataFrame:
+    """One row a cell with full numbers."""
     return pd.DataFrame(
         [
             {
@@ -81,34 +78,39 @@ def table(comparison: Comparison) -> pd.DataFrame:
                 "passes": result.work.get("passes"),
                 "reason": result.reason,
             }
-            for result in _sorted(comparison.cells)
+            for result in results
         ]
     )
 
 
-def readable(results: Iterable[CellResult]) -> pd.DataFrame:
+def readable(results: Iterable[CellResult], as_text: Callable[[str], str] = str) -> pd.DataFrame:
     """The same for people: times in units that fit, and ratios with intervals.
 
     Fields suit a Markdown table: each is one line, and its bars are escaped.
+
+    Args:
+        as_text: also escapes what Markdown would take for markup, where it is to be rendered.
     """
-    return _readable(results, str)
-
-
-def _readable(results: Iterable[CellResult], as_text: Callable[[str], str]) -> pd.DataFrame:
+    columns = ["verdict", "cell", "head / base", "base", "head", "reason"]
     rows = [
-        {
-            "verdict": result.verdict,
-            "cell": text.in_a_table(as_text(str(result.cell))),
-            "head / base": _ratio(result),
-            "base": _median(result.base_s),
-            "head": _median(result.head_s),
-            "reason": text.in_a_table(as_text(result.reason)),
-        }
+        (
+            result.verdict,
+            text.in_a_table(as_text(str(result.cell))),
+            _ratio(result),
+            _median(result.base_s),
+            _median(result.head_s),
+            text.in_a_table(as_text(result.reason)),
+        )
         for result in _sorted(results)
     ]
-    columns = ["verdict", "cell", "head / base", "base", "head"]
-    reasons = ["reason"] if any(row["reason"] for row in rows) else []
-    return pd.DataFrame(rows, columns=[*columns, *reasons])
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame if frame["reason"].any() else frame.drop(columns="reason")
+
+
+def readable_table(results: Iterable[CellResult], as_text: Callable[[str], str] = str) -> str:
+    """`readable` as a Markdown table."""
+    frame: Any = readable(results, as_text)
+    return str(frame.to_markdown(index=False, disable_numparse=True))
 
 
 def notable(comparison: Comparison) -> list[CellResult]:
@@ -118,24 +120,22 @@ def notable(comparison: Comparison) -> list[CellResult]:
 
 def describe_sides(comparison: Comparison) -> str:
     """What was compared with what, how, and where: some lines of plain text."""
-    sides = [
-        f"{role}: {_side(side)}"
-        for role, side in (("base", comparison.base), ("head", comparison.head))
-    ]
     sessions = "1 session" if comparison.sessions == 1 else f"{comparison.sessions} sessions"
     how = (
         f"{sessions} of new processes on both sides in {comparison.seconds:.0f} s, base and "
         "head in turns"
     )
-    confidence = f"all intervals together hold with {comparison.confidence:.0%} confidence"
-    measured = any(cell.ratio is not None for cell in comparison.cells)
-    lines = [
-        *sides,
-        f"{how}; {confidence}" if measured else how,
-        text.machine_line(comparison.environment),
-    ]
+    if any(cell.ratio is not None for cell in comparison.cells):
+        how += f"; all intervals together hold with {comparison.confidence:.0%} confidence"
     notes = [*comparison.notes, *filter(None, [_what_helps(comparison)])]
-    return "\n".join([*lines, *(f"note: {note}" for note in notes)])
+    lines = [
+        f"base: {_side(comparison.base)}",
+        f"head: {_side(comparison.head)}",
+        how,
+        text.machine_line(comparison.environment),
+        *(f"note: {note}" for note in notes),
+    ]
+    return "\n".join(lines)
 
 
 def _what_helps(comparison: Comparison) -> str:
@@ -158,11 +158,11 @@ def markdown(comparison: Comparison) -> str:
         _as_text(describe_sides(comparison)).replace("\n", "  \n"),
     ]
     if few:
-        parts.append(_markdown_table(few))
+        parts.append(readable_table(few, _as_text))
     if len(few) < len(every):
         parts.append(
             f"<details><summary>All {_cells(len(every))}</summary>\n\n"
-            f"{_markdown_table(every)}\n\n</details>"
+            f"{readable_table(every, _as_text)}\n\n</details>"
         )
     parts.append(_HOW_TO_READ.format(percent=text.percent(comparison.threshold)))
     return "\n\n".join(parts) + "\n"
@@ -185,16 +185,16 @@ def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
     written = [
         write_whole(folder / "comparison.json", as_json(comparison).encode()),
         write_whole(folder / "comparison.md", markdown(comparison).encode()),
-        *write_table(table(comparison), None, folder / "tables" / "comparison"),
+        *write_table(table(_sorted(comparison.cells)), None, folder / "tables" / "comparison"),
     ]
     picture = folder / "plots" / "comparison"
-    if not any(cell.ratio is not None for cell in comparison.cells):
-        for old in picture.parent.glob("comparison.*"):
-            old.unlink()
-    else:
+    if any(cell.ratio is not None for cell in comparison.cells):
         figure = plot(comparison)
         written += save_figure(figure, picture)
         plt.close(figure)
+    else:
+        for old in figure_files(picture):
+            old.unlink(missing_ok=True)
     return written
 
 
@@ -202,18 +202,11 @@ def _sorted(results: Iterable[CellResult]) -> list[CellResult]:
     return sorted(results, key=lambda r: (_ORDER.index(r.verdict), -(r.ratio or 0.0)))
 
 
-def _worst(result: CellResult) -> str:
-    if result.ratio is None:
-        return f"{result.cell} ({result.reason})"
-    return f"{result.cell} takes {_ratio(result)} of base's time"
-
-
 def _ratio(result: CellResult) -> str:
     """Two decimals: what matters here is a few percent."""
     if result.ratio is None:
         return "-"
-    high = math.inf if result.high is None else result.high
-    end = f"{high:.2f}" if high < 1e3 else "beyond"
+    end = "beyond" if result.high is None or result.high >= 1e3 else f"{result.high:.2f}"
     return f"{result.ratio:.2f}x [{result.low or 0.0:.2f}-{end}]"
 
 
@@ -226,11 +219,6 @@ def _side(side: Side) -> str:
     name = "" if side.name.startswith(commit) or side.commit == side.name else f"{side.name}, "
     subject = f" ({side.subject})" if side.subject else ""
     return f"{name}{commit}{subject}"
-
-
-def _markdown_table(results: Iterable[CellResult]) -> str:
-    frame: Any = _readable(results, _as_text)
-    return str(frame.to_markdown(index=False, disable_numparse=True))
 
 
 def _as_text(words: str) -> str:

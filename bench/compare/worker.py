@@ -7,7 +7,7 @@ standard input with one line on its standard output:
 
     {"ask": "environment"}                  {"tree": ..., "environment": {...}}
     {"ask": "names", "file": F}             {"names": [...]}, the cells of a file
-    {"ask": "prepare", "cell": C,           {"work": W}, found here where it was null
+    {"ask": "prepare", "cell": C,           {"work": W}; what it lacked is found here
      "work": W, "slow_down": s, "pinned": p}
     {"ask": "block"}                        {"seconds": t}, the mean of one call in a block
     {"ask": "fork"}                         {"forked": true}, from a child that answers from now on
@@ -28,7 +28,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -90,10 +90,13 @@ def in_other_checkout(file: str) -> bool:
     """
     if not file.startswith(os.sep) or "site-packages" in file or "dist-packages" in file:
         return False  # torch makes up modules with a name alone
+    others = other_checkouts()
+    library = {folder_of(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
+    # Where an environment is a whole checkout, its library alone counts.
+    environments = {folder_of(path) for path in (sys.prefix, sys.base_prefix)} - set(others)
+    known = {folder_of(os.environ["BENCH_TREE"]), *library, *environments, *others}
     at = folder_of(file.rpartition(os.sep)[0])
-    known = (own_tree(), *installed(), *other_checkouts())
-    innermost = max((folder for folder in known if at.startswith(folder)), key=len, default="")
-    return innermost in other_checkouts()
+    return max((folder for folder in known if at.startswith(folder)), key=len, default="") in others
 
 
 @cache
@@ -102,30 +105,15 @@ def folder_of(path: str) -> str:
     return f"{os.path.realpath(path)}{os.sep}"
 
 
-def own_tree() -> str:
-    """This side's worktree."""
-    return folder_of(os.environ["BENCH_TREE"])
-
-
-def installed() -> tuple[str, ...]:
-    """The folders of Python, its library and its environment.
-
-    Where an environment is a whole checkout, its library alone counts.
-    """
-    library = {folder_of(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
-    prefixes = {folder_of(path) for path in (sys.prefix, sys.base_prefix)}
-    return tuple(library | prefixes - set(other_checkouts()))
-
-
-@lru_cache(maxsize=1)
+@cache
 def other_checkouts() -> tuple[str, ...]:
     """Other worktrees of this repository, the user's own among them."""
+    tree = folder_of(os.environ["BENCH_TREE"])
     command = ["git", "worktree", "list", "--porcelain"]
-    done = subprocess.run(command, cwd=own_tree(), capture_output=True, text=True)
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True)
     lines = done.stdout.splitlines()
     listed = [line.split(" ", 1)[1] for line in lines if line.startswith("worktree ")]
-    folders = [folder_of(path) for path in listed]
-    return tuple(folder for folder in folders if folder != own_tree())
+    return tuple(folder for folder in map(folder_of, listed) if folder != tree)
 
 
 def processors() -> set[int]:

@@ -53,7 +53,7 @@ class Workload:
 
     Args:
         run: the work; it has been done once when this is made.
-        warm_caches: a short call that touches the same data, and leaves no work on the device.
+        warm_caches: a short call on the same data, with no work left on the device.
         passes: passes of a run, or iterations of another library's solver; 0 for a call.
         reads: for a number of rows, a call that reads so many rows of X; None where there is no X.
     """
@@ -130,13 +130,10 @@ def suite_workload(cell: Mapping[str, str], passes: float | None) -> Workload:
     start = np.random.default_rng(0).standard_normal(objective.coefficient_shape) * 0.1
     w = objective.as_coefficients(start)
 
-    def call() -> Any:
-        return objective.value_and_grad(w)
-
     def reads(rows: int) -> Timed:
-        return clocked(reads_of(problem.X, device, dtype)(rows), objective.synchronize)
+        return clocked(reads_of(problem.X, rows, device, dtype), objective.synchronize)
 
-    one_call = clocked(call, objective.synchronize)
+    one_call = clocked(lambda: objective.value_and_grad(w), objective.synchronize)
     if optimizer is None:
         return Workload(one_call, one_call, reads=reads)
     runs = optimizer_runs(objective, optimizer)

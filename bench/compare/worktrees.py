@@ -38,11 +38,10 @@ def side(root: Path, ref: str) -> Side:
         InputError: git knows no such commit.
     """
     if ref == WORKING_TREE:
-        head, commit = git("rev-parse", "HEAD", cwd=root), _commit_of_working_tree(root)
-        subject = git("log", "-1", "--format=%s", head, cwd=root)
-        if git("rev-parse", f"{commit}^{{tree}}", f"{head}^{{tree}}", cwd=root).count("\n") == 0:
-            return Side(ref, head, subject)
-        return Side(ref, commit, f"changes on top of: {subject}")
+        head, commit = side(root, "HEAD"), _commit_of_working_tree(root)
+        if git("diff", "--name-only", head.commit, commit, cwd=root):
+            return Side(ref, commit, f"changes on top of: {head.subject}")
+        return Side(ref, head.commit, head.subject)
     try:
         commit = git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", cwd=root)
     except InputError:

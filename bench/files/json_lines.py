@@ -26,7 +26,7 @@ def append_lines(path: Path, objects: Iterable[Mapping[str, Any]]) -> None:
 
     An unfinished last line (the process was killed while writing) is dropped.
     """
-    text = "".join(json.dumps(_jsonable(one), allow_nan=False) + "\n" for one in objects)
+    text = "".join(json.dumps(jsonable(one), allow_nan=False) + "\n" for one in objects)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as stream:
         stream.truncate(_whole_bytes(path))
@@ -49,12 +49,12 @@ def _whole_bytes(path: Path) -> int:
     return 0
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
     """JSON has no NaN and no infinity: both become null, which a reader takes as missing."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(k): _jsonable(v) for k, v in value.items()}
+        return {str(k): jsonable(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_jsonable(v) for v in value]
+        return [jsonable(v) for v in value]
     return value

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
+from pathlib import Path
 
 import click
 
@@ -89,9 +91,6 @@ def harness(problem: str, kernel: str, seeds: int, seconds: float) -> int:
     The wall time is that of the whole suite in this process: loading the problem, proving its
     optimum, binding and verifying the kernel, warming up, running, scoring and writing records.
     """
-    import tempfile
-    from pathlib import Path
-
     from bench.cells.definitions import Suite
     from bench.cells.run import run_suite
     from bench.measure.recorder import Budget
@@ -136,12 +135,11 @@ def _print_recorder_cost(problem: str, kernel: str, rounds: int) -> float:
         cost = recorder_cost(
             data, kernel, make_reporting_optimizer(spec), passes=passes, rounds=rounds
         )
-        low, high = cost.ratio_interval
         worst = max(worst, cost.inside_fraction)
         click.echo(
             f"  {spec:<26} {cost.steps:>4} steps, {cost.snapshots:>3} snapshots: "
-            f"{sorted(cost.ratios)[len(cost.ratios) // 2] - 1:+.2%} of the run's time "
-            f"[{low - 1:+.2%}, {high - 1:+.2%}]; inside the recorder "
+            f"{cost.ratio - 1:+.2%} of the run's time "
+            f"[{cost.low - 1:+.2%}, {cost.high - 1:+.2%}]; inside the recorder "
             f"{cost.inside_fraction:.2%}"
         )
     click.echo(

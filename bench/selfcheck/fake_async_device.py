@@ -50,16 +50,16 @@ class FakeAsyncDevice:
             time.sleep(left)
 
 
+@dataclass
 class FakeEvent:
     """A mark in the queue of a fake device, with the members of torch.cuda.Event."""
 
-    def __init__(self, device: FakeAsyncDevice) -> None:
-        self._device = device
-        self._at_s = 0.0
+    device: FakeAsyncDevice
+    at_s: float = 0.0
 
     def record(self) -> None:
         """Queue the mark behind the work that is queued so far."""
-        self._at_s = self._device.reached_s()
+        self.at_s = self.device.reached_s()
 
     def elapsed_time(self, end: FakeEvent) -> float:
         """Milliseconds between two marks.
@@ -67,41 +67,35 @@ class FakeEvent:
         Raises:
             RuntimeError: the device has not reached the second one, since nobody waited for it.
         """
-        if end._at_s > time.perf_counter():
+        if end.at_s > time.perf_counter():
             raise RuntimeError("an event was read before the device had reached it")
-        return 1e3 * (end._at_s - self._at_s)
+        return 1e3 * (end.at_s - self.at_s)
 
 
+@dataclass
 class AsyncObjective:
     """An objective each call of which queues work of a given duration on a fake device."""
 
-    def __init__(
-        self, objective: Objective, device: FakeAsyncDevice, work_ms: Iterator[float]
-    ) -> None:
-        self._objective = objective
-        self._device = device
-        self._work_ms = work_ms
+    objective: Objective
+    fake_device: FakeAsyncDevice
+    work_ms: Iterator[float]
 
     def value_and_grad(self, w: Any, rows: Any = None) -> tuple[Any, Any]:
         """Those of the objective; the device is busy for a while."""
-        self._device.enqueue(1e-3 * next(self._work_ms))
-        return self._objective.value_and_grad(w, rows)
+        self.fake_device.enqueue(1e-3 * next(self.work_ms))
+        return self.objective.value_and_grad(w, rows)
 
     def synchronize(self) -> None:
         """Wait for the device."""
-        self._device.synchronize()
+        self.fake_device.synchronize()
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._objective, name)
+        return getattr(self.objective, name)
 
 
 @dataclass(frozen=True)
 class TimingCheck:
-    """What a clock charged to each step, and what the device took for it.
-
-    Args:
-        true_ms, charged_ms: one entry a step.
-    """
+    """What the device took for each step, and what a clock charged to it."""
 
     true_ms: tuple[float, ...]
     charged_ms: tuple[float, ...]

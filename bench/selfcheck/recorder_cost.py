@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.measure.cell import bind_and_verify
 from bench.measure.clock import clock_for
@@ -22,36 +21,23 @@ from logreg_kernels import Objective
 
 @dataclass(frozen=True)
 class RecorderCost:
-    """Seconds of each round with and without the recorder, and what it did.
+    """What the recorder did in each run, and what it cost.
 
     Args:
-        recorded_s, bare_s: one entry a round; the two runs of a round follow each other.
-        inside_s: seconds inside the recorder's own calls, in a further run each round.
         steps: of each run.
         snapshots: copies of w that the recorder kept in a run.
+        ratio: seconds with the recorder over seconds without it, the median of the rounds.
+        low, high: 95% bootstrap interval of the median ratio: see `bench.statistics.intervals`.
+        inside_fraction: seconds inside the recorder's own calls over those of a run without it,
+            both medians. This is free of the runs' own noise.
     """
 
-    recorded_s: tuple[float, ...]
-    bare_s: tuple[float, ...]
-    inside_s: tuple[float, ...]
     steps: int
     snapshots: int
-
-    @property
-    def ratios(self) -> NDArray[np.float64]:
-        """Recorded over bare, round by round."""
-        return np.divide(self.recorded_s, self.bare_s)
-
-    @property
-    def ratio_interval(self) -> tuple[float, float]:
-        """95% bootstrap interval of the median ratio: see `bench.statistics.intervals`."""
-        interval = ratio_interval(self.bare_s, self.recorded_s)
-        return interval.low, interval.high
-
-    @property
-    def inside_fraction(self) -> float:
-        """Time inside the recorder over the median bare run: free of the runs' own noise."""
-        return float(np.median(self.inside_s) / np.median(self.bare_s))
+    ratio: float
+    low: float
+    high: float
+    inside_fraction: float
 
 
 def recorder_cost(
@@ -60,36 +46,29 @@ def recorder_cost(
     """Run an optimizer for `passes` passes, with and without the recorder, `rounds` times each.
 
     The order of the two alternates from round to round (ABBA). A run without the recorder counts
-    its steps, to end at the same one.
+    its steps, to end at the same one. The time inside the recorder is that of a third run.
     """
     objective = bind_and_verify(problem, kernel, "cpu", "float64").objective
     budget = Budget(passes=passes, seconds=3600.0)
     steps, snapshots, *_ = _recorded(objective, optimizer, budget)
     recorded, bare, inside = [], [], []
     for round_number in range(rounds):
-        order = (True, False) if round_number % 2 == 0 else (False, True)
-        for with_recorder in order:
+        recorder_first = round_number % 2 == 0
+        for with_recorder in (recorder_first, not recorder_first):
             if with_recorder:
                 recorded.append(_recorded(objective, optimizer, budget)[2])
             else:
                 bare.append(_bare(objective, optimizer, steps))
         inside.append(_recorded(objective, optimizer, budget, stopwatch=True)[3])
-    return RecorderCost(tuple(recorded), tuple(bare), tuple(inside), steps, snapshots)
-
-
-class _Stopwatch:
-    """A recorder with a stopwatch around its calls; what the stopwatch costs is not counted."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
-        self.inside_s = 0.0
-
-    def on_step(self, w: object) -> None:
-        start = time.perf_counter()
-        try:
-            self._recorder.on_step(w)
-        finally:
-            self.inside_s += time.perf_counter() - start
+    interval = ratio_interval(bare, recorded)
+    return RecorderCost(
+        steps,
+        snapshots,
+        ratio=float(np.sort(np.divide(recorded, bare))[rounds // 2]),
+        low=interval.low,
+        high=interval.high,
+        inside_fraction=float(np.median(inside) / np.median(bare)),
+    )
 
 
 def _recorded(
@@ -99,8 +78,17 @@ def _recorded(
     w = objective.as_coefficients(np.zeros(objective.coefficient_shape))
     counting = CountingObjective(objective)
     recorder = Recorder(counting, clock_for("cpu"), budget)
-    watch = _Stopwatch(recorder)
-    on_step = watch.on_step if stopwatch else recorder.on_step
+    inside_s = 0.0
+
+    def timed_on_step(w: object) -> None:
+        nonlocal inside_s
+        start = time.perf_counter()
+        try:
+            recorder.on_step(w)
+        finally:
+            inside_s += time.perf_counter() - start
+
+    on_step = timed_on_step if stopwatch else recorder.on_step
     with no_garbage_collection():
         start = time.perf_counter()
         recorder.start(w)
@@ -108,7 +96,7 @@ def _recorded(
             optimizer.run(cast(Objective, counting), w, np.random.default_rng(0), on_step)
         elapsed = time.perf_counter() - start
     trace = recorder.finish("budget")
-    return int(trace.step[-1]), len(trace.step), elapsed, watch.inside_s
+    return int(trace.step[-1]), len(trace.step), elapsed, inside_s
 
 
 def _bare(objective: Objective, optimizer: Optimizer, steps: int) -> float:

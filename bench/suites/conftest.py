@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,17 @@ if TYPE_CHECKING:
     from bench.cells.session import Session
     from bench.records import Record
 
-SUITE = "pytest"
+
+def _number(what: str, least: float, most: float) -> Callable[[str], float]:
+    """A type for argparse: numbers from `least` to `most`; `what` says so in words."""
+
+    def number(text: str) -> float:
+        with suppress(ValueError):
+            if least <= float(text) <= most:
+                return float(text)
+        raise argparse.ArgumentTypeError(f"{what}, not {text!r}")
+
+    return number
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,13 +50,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption(
         "--bench-gate-minutes",
-        type=_minutes,
+        type=_number("minutes are a number above 0", math.ulp(0.0), math.inf),
         metavar="M",
         help="time limit of --bench-gate (default: 8)",
     )
     parser.addoption(
         "--bench-gate-threshold",
-        type=_threshold,
+        type=_number("a threshold is from 0.001 to 1", 0.001, 1.0),
         metavar="T",
         help="the smallest slow-down that matters to --bench-gate (default: 0.05)",
     )
@@ -88,7 +99,7 @@ def session(results_folder: Path) -> Session:
     """Optima and bound kernels, shared by all benchmarks of this run."""
     from bench.cells.session import Session
 
-    return Session(SUITE, results_folder)
+    return Session("pytest", results_folder)
 
 
 @pytest.fixture(scope="session")
@@ -97,22 +108,3 @@ def keep(results_folder: Path) -> Callable[[Iterable[Record]], None]:
     from bench.records import RecordStore
 
     return RecordStore(results_folder).append
-
-
-def _minutes(text: str) -> float:
-    if not (minutes := _number(text)) > 0:
-        raise argparse.ArgumentTypeError(f"minutes are a number above 0, not {text!r}")
-    return minutes
-
-
-def _threshold(text: str) -> float:
-    if not 0.001 <= (threshold := _number(text)) <= 1:
-        raise argparse.ArgumentTypeError(f"a threshold is from 0.001 to 1, not {text!r}")
-    return threshold
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan

@@ -7,8 +7,8 @@ comparison times both commits in turns; it is made once, before the first test.
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Generator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -36,14 +36,6 @@ def cell_of(item: pytest.Item) -> Cell | None:
     return Cell(**named, **mark.kwargs)
 
 
-def cells_to_compare(items: Iterable[pytest.Item]) -> list[Cell]:
-    """The cells of the tests that are not skipped, each once."""
-    from bench.cells.plan import why_skipped
-
-    cells = dict.fromkeys(cell for cell in map(cell_of, items) if cell is not None)
-    return [cell for cell in cells if not why_skipped(cell.kernel, cell.device, cell.dtype)]
-
-
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Compare all collected cells before the first that is timed; see `bench compare`."""
     if cell_of(item) is None or _COMPARISON in item.config.stash:
@@ -51,7 +43,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     try:
         item.config.stash[_COMPARISON] = _compare(item.session)
     except InputError as error:
-        _give_up(str(error))
+        words = _with_options_of_pytest(" ".join(str(error).split()))
+        pytest.exit(f"--bench-gate: {words}", returncode=pytest.ExitCode.USAGE_ERROR)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -69,7 +62,7 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """What the gate found, in words."""
-    from bench.compare.report import describe_sides, headline, notable, readable
+    from bench.compare.report import describe_sides, headline, notable, readable_table
 
     found = config.stash.get(_COMPARISON, None)
     if found is None:
@@ -80,20 +73,22 @@ def pytest_terminal_summary(
         advice = line.startswith("note: ")
         terminalreporter.line(_with_options_of_pytest(line) if advice else line)
     if notable(found):
-        frame = readable(notable(found))
-        terminalreporter.line(frame.to_markdown(index=False, disable_numparse=True))
+        terminalreporter.line(readable_table(notable(found)))
 
 
 def _compare(session: pytest.Session) -> Comparison:
+    """Compare the cells of the tests that are not skipped, each once."""
+    from bench.cells.plan import why_skipped
     from bench.compare.compare_commits import Commits, compare_commits
     from bench.compare.report import write_comparison
     from bench.compare.sampling import Plan
 
     config = session.config
     results: Path = config.invocation_params.dir / config.getoption("--bench-results")
+    cells = dict.fromkeys(cell for cell in map(cell_of, session.items) if cell)
     found = compare_commits(
         Commits(config.getoption("--bench-gate-base"), folder=config.rootpath),
-        cells_to_compare(session.items),
+        [cell for cell in cells if not why_skipped(cell.kernel, cell.device, cell.dtype)],
         Plan(
             threshold=config.getoption("--bench-gate-threshold") or 0.05,
             minutes=config.getoption("--bench-gate-minutes") or 8.0,
@@ -102,12 +97,6 @@ def _compare(session: pytest.Session) -> Comparison:
     write_comparison(found, results)
     found.require_timed()
     return found
-
-
-def _give_up(reason: str) -> NoReturn:
-    """End the session with one line and the exit code of a bad command line."""
-    words = _with_options_of_pytest(" ".join(reason.split()))
-    pytest.exit(f"--bench-gate: {words}", returncode=pytest.ExitCode.USAGE_ERROR)
 
 
 def _with_options_of_pytest(words: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 from repositories import cells_source, commit, git
 
 from bench.compare.compare_commits import Commits, compare_commits
-from bench.compare.comparison import Comparison
+from bench.compare.comparison import Comparison, Side
 from bench.compare.processes import last_cpu
 from bench.compare.report import headline, markdown, write_comparison
 from bench.compare.sampling import Plan
@@ -87,7 +87,7 @@ def test_cells_that_can_t_be_timed_say_so_and_the_others_go_on(tmp_path: Path) -
     assert {r.cell.problem for r in found.regressions} == {"raises", "dies"}
 
 
-def test_when_the_time_is_spent_what_is_open_is_inconclusive(tmp_path: Path) -> None:
+def test_undecided_cells_are_inconclusive_when_the_time_is_spent(tmp_path: Path) -> None:
     commit(tmp_path, "base", cells=cells_source(noise=0.5, a=1e-3))
     found = compare(tmp_path, minutes=1e-6)
     assert verdicts(found) == {"a": "INCONCLUSIVE"}
@@ -223,6 +223,11 @@ def test_the_working_tree_is_taken_as_it_is_and_left_as_it_was(tmp_path: Path) -
     assert files == [".gitignore", "cells.py", "kept.py", "untracked.py"]
     assert git(tmp_path, "rev-parse", "--abbrev-ref", "HEAD") == "main"
     assert here.subject == "changes on top of: base"
+
+
+def test_a_working_tree_without_changes_is_its_commit(tmp_path: Path) -> None:
+    head = commit(tmp_path, "base", cells="old")
+    assert side(tmp_path, WORKING_TREE) == Side(WORKING_TREE, head, "base")
 
 
 def test_the_default_base_is_where_the_branch_left_main(tmp_path: Path) -> None:

@@ -208,15 +208,15 @@ def test_an_interrupted_comparison_says_what_it_left(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: int
 ) -> None:
     commit(tmp_path, "base", cells=cells_source(a=1e-3))
-    plain, kept = bench.compare.command._keep, []
+    plain, kept = bench.compare.command.keep, []
 
-    def interrupted(so_far: Any, folder: Path) -> None:
+    def interrupted(so_far: Any, path: Path) -> None:
         if len(kept) == ended:
             raise KeyboardInterrupt
-        plain(so_far, folder)
+        plain(so_far, path)
         kept.append(so_far)
 
-    monkeypatch.setattr(bench.compare.command, "_keep", interrupted)
+    monkeypatch.setattr(bench.compare.command, "keep", interrupted)
     done = command("--base", "HEAD", *OWN)
     assert done.code == 130
     assert done.out == ""

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.command.progress import Progress
+from bench.compare.cells import suite_cells
 from bench.compare.comparison import FAILED, Cell, CellResult
 from bench.compare.error_rates import _required, _row, measure_error_rates
 from bench.compare.injection import reads_of, rows_for_share
-from bench.compare.options import quick_suite
 from bench.compare.prepared_cell import PreparedCell
 from bench.compare.sampling import Plan
 from bench.counters.reads_csr import counted_csr, counting_sparse
@@ -40,7 +40,7 @@ def test_reads_are_tuned_to_the_share_of_a_clock_that_is_known(
     def block_s(rows: int) -> tuple[float, float]:
         return work_s, (call_s + rows * row_s) * noise.uniform(0.99, 1.01)
 
-    rows = rows_for_share(block_s, share, rows=100)
+    rows = rows_for_share(block_s, share)
     assert (call_s + rows * row_s) / work_s == pytest.approx(share, rel=0.03, abs=row_s / work_s)
 
 
@@ -63,13 +63,13 @@ def test_as_many_rows_are_read_as_required(rows: int, n: int, sparse: bool) -> N
             counted = Reads()
             X = counted_csr(scipy.sparse.csr_array(np.ones((n, 3))), counted)
             with counting_sparse(counted):
-                call = reads_of(X, *AT)(rows)
+                call = reads_of(X, rows, *AT)
                 counted.entries = 0  # what it took to cut the first rows off
                 call()
             assert abs(counted.entries / 3 - rows) <= -(-rows // n) / 2
             return
         CountedRows.read = []
-        reads_of(np.ones((n, 3)).view(CountedRows), *AT)(rows)()
+        reads_of(np.ones((n, 3)).view(CountedRows), rows, *AT)()
     assert max(CountedRows.read) <= n
     assert abs(sum(CountedRows.read) - rows) <= len(CountedRows.read) / 2
 
@@ -92,7 +92,7 @@ def test_all_rates_are_measured_in_a_few_seconds(
     plan = Plan(minutes=1e-6)
     told: list[Progress] = []
     tested = measure_error_rates(
-        quick_suite(("iris",), ("lbfgs",), ("numpy",)),
+        suite_cells(("iris",), ("lbfgs",), ("numpy",)),
         plan,
         2,
         0,

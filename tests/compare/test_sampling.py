@@ -13,7 +13,9 @@ from repositories import cells_source, commit
 
 from bench.compare.compare_commits import Commits, compare_commits
 from bench.compare.comparison import Cell, CellResult, Comparison
-from bench.compare.sampling import Plan, _CellSamples, _Lost, _SidePair, sample
+from bench.compare.processes import SideProcess
+from bench.compare.sampling import CellSamples, Plan, sample
+from bench.compare.side_pair import Lost, SidePair
 from bench.compare.workloads import NotTimed
 
 pytestmark = pytest.mark.usefixtures("few_sessions")
@@ -27,6 +29,11 @@ def compare(folder: Path, minutes: float = 2.0) -> Comparison:
     return compare_commits(
         Commits("HEAD", folder=folder, file="cells.py"), (), Plan(minutes=minutes)
     )
+
+
+def prepare(process: SideProcess, cell: Cell) -> dict[str, float]:
+    process.begin_preparing(cell, {})
+    return dict(process.wait_prepared())
 
 
 def by_name(results: list[CellResult]) -> dict[str, CellResult]:
@@ -70,17 +77,17 @@ def test_a_cell_that_ends_its_process_ends_no_other_that_shares_it_and_none_of_t
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="sides fork on Linux only")
 def test_a_child_that_ended_between_two_cells_is_started_anew() -> None:
-    pair = _SidePair((ROOT, ROOT), 0, suite=True)
+    pair = SidePair((ROOT, ROOT), 0, suite=True)
     try:
         iris, wine = (Cell(problem, "numpy", "lbfgs", **AT) for problem in ("iris", "wine"))
         pair.switch_to(iris)
-        pair.sides[1].prepare(iris)
+        prepare(pair.sides[1], iris)
         parent = pair.sides[1]._process.pid
         (child,) = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
         os.kill(int(child), signal.SIGKILL)
         pair.switch_to(wine)
         for process in pair.sides:
-            process.prepare(wine)
+            prepare(process, wine)
             assert process.block_s() > 0
         assert pair.sides[1]._process.pid != parent
     finally:
@@ -91,7 +98,7 @@ def test_a_child_that_ended_between_two_cells_is_started_anew() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="sides fork on Linux only")
 def test_beside_a_side_that_ended_the_other_is_started_anew_too() -> None:
     """Its memory would have a past that the new one's has not."""
-    pair = _SidePair((ROOT, ROOT), 0, suite=True)
+    pair = SidePair((ROOT, ROOT), 0, suite=True)
     try:
         pair.switch_to(Cell("iris", "numpy", "lbfgs", **AT))
         before = {process._process.pid for process in pair.sides}
@@ -99,12 +106,12 @@ def test_beside_a_side_that_ended_the_other_is_started_anew_too() -> None:
         (child,) = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
         os.kill(int(child), signal.SIGKILL)
         with pytest.raises(NotTimed, match="its process ended"):
-            pair.sides[1].prepare(Cell("iris", "numpy", "lbfgs", **AT))
+            prepare(pair.sides[1], Cell("iris", "numpy", "lbfgs", **AT))
         same_process = Cell("iris", "numpy", **AT)
         pair.switch_to(same_process)
         assert not before & {process._process.pid for process in pair.sides}
         for process in pair.sides:
-            process.prepare(same_process)
+            prepare(process, same_process)
             assert process.block_s() > 0
     finally:
         pair.close()
@@ -130,22 +137,24 @@ def test_a_process_that_ended_once_costs_its_cell_a_session(
 
 
 def test_an_end_of_each_side_is_two_ends_of_neither() -> None:
-    one = _CellSamples(Cell("a", file="cells.py"))
-    for verdict in ("NOT TIMED", "FAILED"):
-        one.lose(_Lost(verdict, "its process ended", retry=True))
+    one = CellSamples(Cell("a", file="cells.py"))
+    ended = NotTimed("ended", "its process ended")
+    for loss in (Lost(ended, None), Lost(None, ended)):
+        one.lose(loss)
         assert not one.decided
-    one.lose(_Lost("FAILED", "its process ended", retry=True))
+    assert [loss.verdict for loss in one.losses] == ["NOT TIMED", "FAILED"]
+    one.lose(Lost(None, ended))
     assert one.verdict == "FAILED"
 
 
 @pytest.mark.slow
 def test_what_is_injected_is_tuned_with_nothing_beside_it_until_its_rows_are_known() -> None:
-    pair = _SidePair((ROOT, ROOT), 0, suite=True)
+    pair = SidePair((ROOT, ROOT), 0, suite=True)
     try:
-        one = _CellSamples(Cell("iris", "numpy", **AT))
+        one = CellSamples(Cell("iris", "numpy", **AT))
         pair.switch_to(one.cell)
-        one.work = dict(pair.sides[0].prepare(one.cell))  # as if head had ended before it was tuned
-        pair.prepare(one, 0.05)
+        one.work = prepare(pair.sides[0], one.cell)  # as if head had ended before it was tuned
+        pair.prepare(one.cell, one.work, 0.05)
         assert set(one.work) == {"passes", "calls", "rows"}
         assert one.work["rows"] > 0
     finally:
