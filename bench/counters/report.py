@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -103,12 +103,10 @@ def _without_repetitions(changed: Sequence[Change]) -> list[Change]:
     ]
 
 
-def _cause(change: Change) -> tuple[Any, ...]:
-    """Changes with the same cause stand in one row."""
-    if change.section == RUNS:
-        return change.section, _whose(change), change.counter
-    numbers = (change.counter, str(change.committed), str(change.now))
-    return (change.section, _whose(change), *numbers)
+def _cause(change: Change) -> tuple[str, ...]:
+    """Changes with the same cause are one row."""
+    numbers = () if change.section == RUNS else (str(change.committed), str(change.now))
+    return (change.section, _whose(change), change.counter, *numbers)
 
 
 def _whose(change: Change) -> str:
@@ -117,16 +115,27 @@ def _whose(change: Change) -> str:
 
 
 def _row(group: Sequence[Change]) -> dict[str, str]:
-    largest = max(group, key=_size)
+    differences = [_difference(change) for change in group]
+    # Any number is larger than the difference of a miss.
+    sizes = [-1.0 if difference is None else abs(difference) for difference in differences]
+    at = sizes.index(max(sizes))
+    largest, difference = group[at], differences[at]
     return {
         "what": _whose(largest),
         "counter": _counter(largest),
         "committed": _number(largest, largest.committed),
         "now": _number(largest, largest.now),
-        "difference": _difference(largest),
+        "difference": "" if difference is None else f"{difference:+.6g}",
         "allowed": str(largest.allowed),
         "where": _where(largest, group),
     }
+
+
+def _difference(change: Change) -> float | None:
+    """Now less committed; None where one of them is a miss or a word."""
+    one, other = change.committed, change.now
+    numbers = isinstance(one, int | float) and isinstance(other, int | float)
+    return other - one if numbers else None
 
 
 def _where(largest: Change, group: Sequence[Change]) -> str:
@@ -135,30 +144,28 @@ def _where(largest: Change, group: Sequence[Change]) -> str:
         return ""
     if largest.section != RUNS:
         return "; ".join(", ".join(c.cell[1:]) for c in group)
-    problems = list(dict.fromkeys(c.cell[0] for c in group))
-    kernels = list(dict.fromkeys(c.cell[2] for c in group))
     cells = {c.cell for c in group}
     here = f"{largest.cell[0]}, {largest.cell[2]}"
     if len(cells) == 1:
         return here if len(group) == 1 else f"{here}; at {len(group)} targets"
-    return (
-        f"{here}; up to this in {len(cells)} runs: {_names(problems)} with {_names(kernels)}"
-        f"{f'; {len(group)} numbers' if len(group) > len(cells) else ''}"
-    )
+    problems, kernels = _names(c.cell[0] for c in group), _names(c.cell[2] for c in group)
+    numbers = f"; {len(group)} numbers" if len(group) > len(cells) else ""
+    return f"{here}; up to this in {len(cells)} runs: {problems} with {kernels}{numbers}"
 
 
-def _names(names: Sequence[str]) -> str:
+def _names(all_names: Iterable[str]) -> str:
+    names = list(dict.fromkeys(all_names))
     if len(names) <= _MOST_NAMES:
         return listing(names)
     return f"{', '.join(names[:_MOST_NAMES])} and {len(names) - _MOST_NAMES} more"
 
 
 def _counter(change: Change) -> str:
-    word = _WORDS.get(change.counter, change.counter)
     if change.counter == CELL:
         return "run" if change.section == RUNS else "cell"
     if change.section == READS:
         return f"reads of X by {change.counter}"
+    word = _WORDS.get(change.counter, change.counter)
     if not change.at:
         return word
     return f"{word} in total" if change.at == END else f"{word} to {change.at}"
@@ -170,18 +177,3 @@ def _number(change: Change, value: Any) -> str:
     if value is None:
         return "missed" if change.at and change.at != END else "not there"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _difference(change: Change) -> str:
-    if not _numeric(change):
-        return ""
-    return f"{change.now - change.committed:+.6g}"
-
-
-def _size(change: Change) -> float:
-    """How much it differs; less than any number for a miss."""
-    return abs(change.now - change.committed) if _numeric(change) else -1.0
-
-
-def _numeric(change: Change) -> bool:
-    return all(isinstance(x, int | float) for x in (change.committed, change.now))
