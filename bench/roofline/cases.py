@@ -132,7 +132,6 @@ def chosen_cases(
 
     Where neither is named, these are all cases of the devices.
     """
-    known = (*CASES, *CUDA_CASES)
     own = tuple(
         CaseSpec(
             f"{problem} {dtype}" + ("" if device == "cpu" else f", {device}"),
@@ -146,5 +145,5 @@ def chosen_cases(
     )
     if own and not names:
         return own
-    there = [case for case in known if case.device in devices]
+    there = (case for case in (*CASES, *CUDA_CASES) if case.device in devices)
     return (*own, *(c for c in there if not names or any(name in c.name for name in names)))

@@ -98,8 +98,7 @@ def _bound(
     expected = expectations(problem, spec.dtype)
     bound, refused = {}, {}
     for kernel in kernels:
-        reason = why_not_timed(kernel, spec.device)
-        if reason:
+        if reason := why_not_timed(kernel, spec.device):
             refused[kernel] = reason
             continue
         try:
