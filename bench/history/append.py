@@ -36,6 +36,24 @@ class Appended:
     uncommitted: int
     without_commit: int
 
+    def lines(self) -> list[str]:
+        """The same in words."""
+        found = ["nothing new"]
+        if self.measurements:
+            commits = len({one.commit for one in self.measurements})
+            files = ", ".join(map(str, self.files))
+            found = [f"{len(self.measurements)} new measurements of {commits} commits in {files}"]
+        if self.uncommitted:
+            found.append(
+                f"left out: {self.uncommitted} records of uncommitted changes, as they belong to "
+                "no commit: commit, then run again"
+            )
+        if self.without_commit:
+            found.append(
+                f"left out: {self.without_commit} records without a commit: run from a git checkout"
+            )
+        return found
+
 
 def append_records(folder: Path, repository: Path = HERE) -> Appended:
     """Enter what is new of a results folder's records into its history.
@@ -50,9 +68,9 @@ def append_records(folder: Path, repository: Path = HERE) -> Appended:
     records = RecordStore(folder).read()
     commits = [commit_of(record) for record in records]
     left_out = sum(commit.endswith("+") for commit in commits), commits.count("")
-    if sum(left_out) == len(records):
-        return Appended((), (), *left_out)
     committed = [r for r in records if commit_of(r) and not commit_of(r).endswith("+")]
+    if not committed:
+        return Appended((), (), *left_out)
     store.folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(store.folder / ".lock", timeout=LOCK_S):
