@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,12 +16,10 @@ HERE = Path(__file__).resolve().parents[2]
 
 def known_dates(commits: Iterable[str], repository: Path = HERE) -> dict[str, str]:
     """The committer's date, ISO 8601, of each commit that the repository holds."""
-    found = {}
-    for commit in filter(_is_hash, dict.fromkeys(commits)):
-        date = _git(repository, "show", "-s", "--format=%cI", f"{commit}^{{commit}}")
-        if date:
-            found[commit] = date
-    return found
+    hashes = filter(_is_hash, dict.fromkeys(commits))
+    show = ("show", "-s", "--format=%cI")
+    dates = {commit: _git(repository, *show, f"{commit}^{{commit}}") for commit in hashes}
+    return {commit: date for commit, date in dates.items() if date}
 
 
 def in_order(dates: Mapping[str, str], repository: Path = HERE) -> list[str]:
@@ -35,21 +33,15 @@ def in_order(dates: Mapping[str, str], repository: Path = HERE) -> list[str]:
         repository: a git work tree, or any folder where there is none.
     """
     when = {commit: _seconds(date) for commit, date in dates.items()}
-    held = _topological(list(filter(_is_hash, dates)), repository)
-    ordered = [commit for commit in held if commit in dates]
+    options = ("--topo-order", "--reverse", "--ignore-missing", "--stdin")
+    text = "".join(f"{commit}\n" for commit in filter(_is_hash, dates))
+    ancestors = _git(repository, "rev-list", *options, text=text).split()
+    ordered = [commit for commit in ancestors if commit in dates]
     others = sorted(set(dates) - set(ordered), key=lambda commit: (when[commit], commit))
     for commit in others:
         not_after = [i for i, one in enumerate(ordered) if when[one] <= when[commit]]
         ordered.insert(not_after[-1] + 1 if not_after else 0, commit)
     return ordered
-
-
-def _topological(commits: Sequence[str], repository: Path) -> list[str]:
-    """All ancestors of the commits, oldest first; empty where there is no repository."""
-    if not commits:
-        return []
-    options = ("--topo-order", "--reverse", "--ignore-missing", "--stdin")
-    return _git(repository, "rev-list", *options, text="\n".join(commits) + "\n").split()
 
 
 def _git(repository: Path, *arguments: str, text: str = "") -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.history.cell_names import cell_names
+from bench.history.series import cell_names
 from bench.history.store import Measurement
 
 

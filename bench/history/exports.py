@@ -13,10 +13,10 @@ from typing import Any, NamedTuple, TypeAlias
 import pandas as pd
 
 from bench.errors import InputError
-from bench.history.cell_names import cell_names
 from bench.history.commits import HERE
 from bench.history.export_pytest import as_pytest_benchmark
 from bench.history.measurements import commit_of, measurements_of, pooled, thin_out
+from bench.history.series import cell_names
 from bench.history.store import HistoryStore, Measurement
 from bench.records import RecordStore, latest
 from bench.statistics.intervals import median_interval
