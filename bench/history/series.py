@@ -110,16 +110,13 @@ def machine_line(one: Series) -> str:
     return f"{one.last.machine}: {', '.join(map(str, parts))}"
 
 
-def plain_cell(one: Measurement) -> str:
-    """ "iris · lbfgs · numpy cpu float64"; without the optimizer for a kernel's own time."""
-    objective = f"{one.kernel} {one.device} {one.dtype}"
-    return " · ".join(filter(None, [one.problem, one.optimizer, objective]))
-
-
 def cell_names(
     measurements: Iterable[Measurement], *, always_timing: bool = False
 ) -> dict[tuple[str, ...], str]:
     """A name for each series of the measurements; two of one machine and measure never share one.
+
+    It is "iris · lbfgs · numpy cpu float64", without the optimizer for a kernel's own time. What
+    series of one name differ in follows in brackets.
 
     Args:
         always_timing: whether the name of a kernel always says how it was timed, so that it stays
@@ -127,7 +124,9 @@ def cell_names(
     """
     alike: dict[tuple[str, ...], dict[tuple[str, ...], Measurement]] = {}
     for one in measurements:
-        alike.setdefault((one.machine, one.measure, plain_cell(one)), {})[one.series_key] = one
+        objective = f"{one.kernel} {one.device} {one.dtype}"
+        name = " · ".join(filter(None, [one.problem, one.optimizer, objective]))
+        alike.setdefault((one.machine, one.measure, name), {})[one.series_key] = one
     names = {}
     for (_, _, name), group in alike.items():
         notes = {key: _notes(one) for key, one in group.items()}
@@ -142,9 +141,8 @@ def cell_names(
 
 def _notes(one: Measurement) -> tuple[str, ...]:
     """What two series of one name can differ in."""
-    alone = one.timed_beside == one.kernel
     return (
-        "alone" if alone else f"beside {one.timed_beside}",
+        "alone" if one.timed_beside == one.kernel else f"beside {one.timed_beside}",
         f"by {one.timed_by}",
         f"{one.configuration.get('threads')} threads",
         f"data {one.data}",
