@@ -87,6 +87,19 @@ class Change:
     now: Any
     allowed: int = 0
 
+    @property
+    def difference(self) -> float | None:
+        """Now less committed; None where one of them is a miss or a word."""
+        one, other = self.committed, self.now
+        numbers = isinstance(one, int | float) and isinstance(other, int | float)
+        return other - one if numbers else None
+
+    def is_allowed(self) -> bool:
+        """Whether the two are the same, or no further apart than they may be."""
+        difference = self.difference
+        near = difference is not None and abs(difference) <= self.allowed
+        return near or self.committed == self.now
+
 
 def cell_name(*names: str) -> str:
     """The key of a cell."""
@@ -122,7 +135,7 @@ def read_counters(path: Path) -> Counters:
         otherwise="restore it from git, or move it away",
         other_version="update this checkout if it is newer, or move the file away",
     )
-    names = [counters_field.name for counters_field in dataclasses.fields(Counters)]
+    names = [one.name for one in dataclasses.fields(Counters)]
     if not all(isinstance(fields.get(name), dict) for name in names) or not all(
         isinstance(cell, dict) for name in (RUNS, READS, CUDA) for cell in fields[name].values()
     ):
@@ -155,7 +168,7 @@ def changes(committed: Counters, now: Counters) -> list[Change]:
             for key in dict.fromkeys([*one, *other]):
                 allowed = _allowed(committed, cell, *key) if section == RUNS else 0
                 change = Change(section, cell, *key, one.get(key), other.get(key), allowed)
-                if not _within(change):
+                if not change.is_allowed():
                     found.append(change)
     return found
 
@@ -201,12 +214,6 @@ def _allowed(committed: Counters, cell: tuple[str, ...], counter: str, at: str) 
         and (at == rule.get("at") or counter == "steps")
     )
     return int(rule.get("allowed", 0)) if applies else 0
-
-
-def _within(change: Change) -> bool:
-    one, other = change.committed, change.now
-    numbers = isinstance(one, int | float) and isinstance(other, int | float)
-    return one == other or (numbers and abs(one - other) <= change.allowed)
 
 
 def _indented(value: Any, depth: int) -> str:

@@ -115,11 +115,10 @@ def _whose(change: Change) -> str:
 
 
 def _row(group: Sequence[Change]) -> dict[str, str]:
-    differences = [_difference(change) for change in group]
     # Any number is larger than the difference of a miss.
-    sizes = [-1.0 if difference is None else abs(difference) for difference in differences]
-    at = sizes.index(max(sizes))
-    largest, difference = group[at], differences[at]
+    sizes = [-1.0 if change.difference is None else abs(change.difference) for change in group]
+    largest = group[sizes.index(max(sizes))]
+    difference = largest.difference
     return {
         "what": _whose(largest),
         "counter": _counter(largest),
@@ -129,13 +128,6 @@ def _row(group: Sequence[Change]) -> dict[str, str]:
         "allowed": str(largest.allowed),
         "where": _where(largest, group),
     }
-
-
-def _difference(change: Change) -> float | None:
-    """Now less committed; None where one of them is a miss or a word."""
-    one, other = change.committed, change.now
-    numbers = isinstance(one, int | float) and isinstance(other, int | float)
-    return other - one if numbers else None
 
 
 def _where(largest: Change, group: Sequence[Change]) -> str:

@@ -13,7 +13,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from bench.cells.definitions import SUITES
 from bench.counters.counters_file import END, cell_name
 from bench.measure.budget import Budget
-from bench.measure.cell import Bound, bind_and_verify, one_line, run_optimizer
+from bench.measure.cell import bind_and_verify, one_line, run_optimizer
 from bench.measure.verify import KernelMismatch
 from bench.optima.optimum import Optimum, solve
 from bench.optimizers import make_reporting_optimizer
@@ -66,16 +66,16 @@ def count_runs(
         problem = load_problem(problem_spec)
         optimum = solve(problem)
         for kernel in kernels:
+            specs = optimizers or cast(Sequence[str], suite.optimizers)
+            cells = {cell_name(problem_spec, optimizer, kernel): optimizer for optimizer in specs}
             try:
-                bound: Bound | str = bind_and_verify(problem, kernel, "cpu", DTYPE)
+                objective = bind_and_verify(problem, kernel, "cpu", DTYPE).objective
             except (KernelMismatch, ValueError, RuntimeError, MemoryError) as error:
-                bound = one_line(error)
-            for optimizer in optimizers or cast(Sequence[str], suite.optimizers):
-                cell = cell_name(problem_spec, optimizer, kernel)
-                if isinstance(bound, str):
-                    counts[cell] = {"status": "failed", "message": bound}
-                else:
-                    counts[cell] = _run(problem, optimum, bound.objective, optimizer)
+                message = one_line(error)
+                counts |= {cell: {"status": "failed", "message": message} for cell in cells}
+                continue
+            for cell, optimizer in cells.items():
+                counts[cell] = _run(problem, optimum, objective, optimizer)
     return counts
 
 
