@@ -57,7 +57,7 @@ def history(
     from bench.history.store import HistoryStore
     from bench.history.tables import change_table, readable_changes, verdict
 
-    for line in append_records(folder, repository).lines():
+    for line in append_records(folder, repository).lines:
         click.echo(line)
     store = HistoryStore(folder)
     kept = store.read()
