@@ -55,11 +55,19 @@ def table(changed: Sequence[Change]) -> pd.DataFrame:
     A row shows the numbers of its largest change. `where` names that change and counts those like
     it. Passes and steps are left out where they equal the calls.
     """
-    groups: dict[tuple[Any, ...], list[Change]] = {}
-    for change in _without_repetitions(changed):
-        groups.setdefault(_cause(change), []).append(change)
-    rows = [_row(group) for group in groups.values()]
-    return pd.DataFrame([{name: in_a_table(words) for name, words in row.items()} for row in rows])
+    calls = {(c.cell, c.at): (c.committed, c.now) for c in changed if c.counter == "oracle_calls"}
+    groups: dict[tuple[str, ...], list[Change]] = {}
+    for change in changed:
+        numbers = (change.committed, change.now)
+        cause = [change.section, _whose(change), change.counter]
+        if change.section != RUNS:
+            cause += map(str, numbers)
+        repeats = change.counter in ("passes", "steps") and (
+            calls.get((change.cell, change.at or END)) == numbers
+        )
+        if not repeats:
+            groups.setdefault(tuple(cause), []).append(change)
+    return pd.DataFrame([_row(group) for group in groups.values()]).map(in_a_table)
 
 
 def markdown(committed: Counters, now: Counters, path: str) -> str:
@@ -89,24 +97,6 @@ def markdown(committed: Counters, now: Counters, path: str) -> str:
         kept = ", the committed numbers stand" if committed.cuda else ""
         lines.append(f"CUDA: not counted: {now.not_counted.get(CUDA, 'left out')}{kept}.")
     return "\n\n".join(lines) + "\n"
-
-
-def _without_repetitions(changed: Sequence[Change]) -> list[Change]:
-    """Without passes and steps whose numbers are those of the calls."""
-    calls = {(c.cell, c.at): (c.committed, c.now) for c in changed if c.counter == "oracle_calls"}
-    return [
-        c
-        for c in changed
-        if c.section != RUNS
-        or c.counter not in ("passes", "steps")
-        or calls.get((c.cell, c.at or END)) != (c.committed, c.now)
-    ]
-
-
-def _cause(change: Change) -> tuple[str, ...]:
-    """Changes with the same cause are one row."""
-    numbers = () if change.section == RUNS else (str(change.committed), str(change.now))
-    return (change.section, _whose(change), change.counter, *numbers)
 
 
 def _whose(change: Change) -> str:

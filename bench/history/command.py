@@ -41,9 +41,6 @@ def history(
     plotted over commits. Change points are listed, machine by machine. A step is told from noise
     once three commits are at the new level; one or two commits that are off are no step.
     """
-    from bench.history.commits import HERE, in_order
-
-    repository = repository or HERE
     if format_:
         return _export(folder, repository, format_, output, commit)
     refuse_given(("--commit", "--output"), "without an export, such as --export csv")
@@ -52,11 +49,13 @@ def history(
     from bench.command.figures import save_figure
     from bench.command.tables import write_table
     from bench.history.append import append_records
+    from bench.history.commits import HERE, in_order
     from bench.history.plots import history_figures
     from bench.history.series import machine_line, series_of
     from bench.history.store import HistoryStore
     from bench.history.tables import change_table, readable_changes, verdict
 
+    repository = repository or HERE
     for line in append_records(folder, repository).lines:
         click.echo(line)
     store = HistoryStore(folder)
@@ -85,11 +84,14 @@ def history(
     return 0
 
 
-def _export(folder: Path, repository: Path, format_: str, output: Path, commit: str | None) -> int:
+def _export(
+    folder: Path, repository: Path | None, format_: str, output: Path, commit: str | None
+) -> int:
     from bench.files.whole import write_whole
+    from bench.history.commits import HERE
     from bench.history.exports import EXPORTS, measured_at
 
-    export = EXPORTS[format_](*measured_at(folder, commit, repository))
+    export = EXPORTS[format_](*measured_at(folder, commit, repository or HERE))
     for line in export.left_out:
         click.echo(f"left out: {line}", err=True)
     if str(output) == "-":

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
+
+import pandas as pd
 
 from bench.errors import InputError
 from bench.git import git
@@ -32,7 +33,9 @@ def in_order(dates: Mapping[str, str], repository: Path = HERE) -> list[str]:
         dates: ISO 8601, by commit.
         repository: a git work tree, or any folder where there is none.
     """
-    when = {commit: _seconds(date) for commit, date in dates.items()}
+    # A date without a zone is in UTC. What is no date is before all others.
+    parsed = pd.to_datetime(pd.Series(dates), utc=True, errors="coerce", format="ISO8601")
+    when = parsed.fillna(pd.Timestamp(0, tz="UTC")).to_dict()
     options = ("--topo-order", "--reverse", "--ignore-missing", "--stdin")
     text = "".join(f"{commit}\n" for commit in filter(_is_hash, dates))
     ancestors = _git(repository, "rev-list", *options, text=text).split()
@@ -55,12 +58,3 @@ def _git(repository: Path, *arguments: str, text: str = "") -> str:
 def _is_hash(commit: str) -> bool:
     """Whether it can be a commit: git must never take what a file says for an option."""
     return re.fullmatch("[0-9a-f]{7,64}", commit) is not None
-
-
-def _seconds(date: str) -> float:
-    """Seconds since 1970; a date without a zone is in UTC, one that is none is before all."""
-    try:
-        parsed = datetime.fromisoformat(date)
-    except ValueError:
-        return 0.0
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
