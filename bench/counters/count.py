@@ -47,18 +47,14 @@ def count_pinned(on_progress: Callable[[str], None] | None = None) -> Counters:
     """
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"} | PINNED
     root = str(Path(__file__).resolve().parents[2])
-    paths = [root, *filter(None, [environment.get("PYTHONPATH")])]
-    environment["PYTHONPATH"] = os.pathsep.join(paths)
+    others = filter(None, [environment.get("PYTHONPATH")])
+    environment["PYTHONPATH"] = os.pathsep.join([root, *others])
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "counters.json"
         # -P takes the code from this checkout, not from the working directory.
         command = [sys.executable, "-P", "-m", "bench.counters.count", str(output)]
         with subprocess.Popen(
-            command,
-            env=environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         ) as process:
             assert process.stdout is not None
             last = ""
@@ -74,7 +70,7 @@ def count_pinned(on_progress: Callable[[str], None] | None = None) -> Counters:
         return read_counters(output)
 
 
-def count(on_progress: Callable[[str], None] | None = None) -> Counters:
+def count(on_progress: Callable[[str], None]) -> Counters:
     """Count in this process, with whatever threads and code paths it has.
 
     Args:
@@ -82,11 +78,10 @@ def count(on_progress: Callable[[str], None] | None = None) -> Counters:
     """
     from bench.counters import cuda_calls, reads_of_x, run_counts
 
-    tell = on_progress or (lambda what: None)
-    tell("reads of X")
+    on_progress("reads of X")
     reads = reads_of_x.count_reads()
-    runs = run_counts.count_runs(on_problem=lambda problem: tell(f"runs on {problem}"))
-    tell("calls of the CUDA device")
+    runs = run_counts.count_runs(on_problem=lambda problem: on_progress(f"runs on {problem}"))
+    on_progress("calls of the CUDA device")
     cuda = cuda_calls.count_cuda()
     not_counted = dict(reads_of_x.NOT_COUNTED)
     if not cuda:
@@ -115,13 +110,12 @@ def rounding_environment() -> dict[str, Any]:
     from threadpoolctl import threadpool_info
 
     blas = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    blas_names = {f"{pool['internal_api']} {pool.get('architecture')}" for pool in blas}
     return {
         "python": ".".join(platform.python_version_tuple()[:2]),
         **{name: (version(name) or "").partition("+")[0] or None for name in _LIBRARIES},
         "architecture": platform.machine(),
-        "blas": ", ".join(
-            sorted({f"{pool['internal_api']} {pool.get('architecture')}" for pool in blas})
-        ),
+        "blas": ", ".join(sorted(blas_names)),
         "torch_cpu": torch.backends.cpu.get_cpu_capability(),
         "threads": max([torch.get_num_threads(), *(pool["num_threads"] for pool in blas)]),
         "gpus": sorted({torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}),
@@ -132,14 +126,9 @@ def keep_cuda(now: Counters, committed: Counters | None) -> Counters:
     """What to commit: without a device here, the committed CUDA numbers stay."""
     if now.cuda or committed is None or not committed.cuda:
         return now
-    gpus = {"gpus": committed.environment.get("gpus", [])}
+    environment = {**now.environment, "gpus": committed.environment.get("gpus", [])}
     not_counted = {k: v for k, v in now.not_counted.items() if k != "cuda"}
-    return replace(
-        now,
-        cuda=committed.cuda,
-        environment={**now.environment, **gpus},
-        not_counted=not_counted,
-    )
+    return replace(now, cuda=committed.cuda, environment=environment, not_counted=not_counted)
 
 
 if __name__ == "__main__":

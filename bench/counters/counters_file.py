@@ -5,11 +5,12 @@ Format 1: the first.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from bench.errors import InputError
 from bench.files.json_documents import versioned_fields
@@ -41,28 +42,28 @@ _TOLERANCE = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Counters:
-    """Everything that is counted of one state of the code.
+    """Everything that is counted of one state of the code, in the order of the file.
 
     Args:
-        runs: of optimizers; see `bench.counters.run_counts.count_runs`.
+        tolerance: which counts may differ, by how much, and why.
+        environment: versions, and the code paths that libraries chose; no name of a machine.
+        not_counted: the reason for each thing that was left out.
+        settings: what was run: suite, kernels, dtype, seed, passes.
         reads_of_x: how often each call reads X, by kernel and data.
         cuda: launches, synchronisations and copies to the host, by kernel and call; empty where
             there is no device.
-        settings: what was run: suite, kernels, dtype, seed, passes.
-        environment: versions, and the code paths that libraries chose; no name of a machine.
-        not_counted: the reason for each thing that was left out.
-        tolerance: which counts may differ, by how much, and why.
+        runs: of optimizers; see `bench.counters.run_counts.count_runs`.
     """
 
-    runs: Mapping[str, Mapping[str, Any]]
-    reads_of_x: Mapping[str, Mapping[str, Any]]
-    cuda: Mapping[str, Mapping[str, Any]]
-    settings: Mapping[str, Any]
+    tolerance: Mapping[str, Any] = field(default_factory=lambda: _TOLERANCE)
     environment: Mapping[str, Any]
     not_counted: Mapping[str, str]
-    tolerance: Mapping[str, Any] = field(default_factory=lambda: _TOLERANCE)
+    settings: Mapping[str, Any]
+    reads_of_x: Mapping[str, Mapping[str, Any]]
+    cuda: Mapping[str, Mapping[str, Any]]
+    runs: Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,19 @@ class Change:
     now: Any
     allowed: int = 0
 
+    @property
+    def difference(self) -> float | None:
+        """Now less committed; None where one of them is a miss or a word."""
+        one, other = self.committed, self.now
+        numbers = isinstance(one, int | float) and isinstance(other, int | float)
+        return other - one if numbers else None
+
+    def is_allowed(self) -> bool:
+        """Whether the two are the same, or no further apart than they may be."""
+        difference = self.difference
+        near = difference is not None and abs(difference) <= self.allowed
+        return near or self.committed == self.now
+
 
 def cell_name(*names: str) -> str:
     """The key of a cell."""
@@ -94,17 +108,11 @@ def cell_name(*names: str) -> str:
 
 def as_json(counters: Counters) -> str:
     """JSON, sorted, with one line a counter, so that a diff shows only what changed."""
-    document: dict[str, Any] = {
+    document = {
         "about": "Exact counts, compared by: python -m bench counters --check; rewritten by "
         "python -m bench counters --update",
         "schema_version": SCHEMA_VERSION,
-        "tolerance": counters.tolerance,
-        "environment": counters.environment,
-        "not_counted": counters.not_counted,
-        SETTINGS: counters.settings,
-        READS: counters.reads_of_x,
-        CUDA: counters.cuda,
-        RUNS: counters.runs,
+        **vars(counters),
     }
     return _indented(document, depth=0) + "\n"
 
@@ -127,7 +135,7 @@ def read_counters(path: Path) -> Counters:
         otherwise="restore it from git, or move it away",
         other_version="update this checkout if it is newer, or move the file away",
     )
-    names = (RUNS, READS, CUDA, SETTINGS, "environment", "not_counted", "tolerance")
+    names = [one.name for one in dataclasses.fields(Counters)]
     if not all(isinstance(fields.get(name), dict) for name in names) or not all(
         isinstance(cell, dict) for name in (RUNS, READS, CUDA) for cell in fields[name].values()
     ):
@@ -152,16 +160,16 @@ def changes(committed: Counters, now: Counters) -> list[Change]:
                 was, is_now = (THERE if name in cells else None for cells in (before, after))
                 found.append(Change(section, cell, CELL, "", was, is_now))
                 continue
-            one, other = _flat(before[name]), _flat(after[name])
-            if section == RUNS and one.get(_STATUS) != other.get(_STATUS):
+            if section == RUNS and before[name].get("status") != after[name].get("status"):
                 was, is_now = _status(before[name]), _status(after[name])
                 found.append(Change(section, cell, "status", "", was, is_now))
                 continue
+            one, other = _flat(before[name]), _flat(after[name])
             for key in dict.fromkeys([*one, *other]):
-                allowed = _allowed(committed, section, cell, key)
-                values = one.get(key), other.get(key)
-                if not _within(*values, allowed):
-                    found.append(Change(section, cell, *key, *values, allowed))
+                allowed = _allowed(committed, cell, *key) if section == RUNS else 0
+                change = Change(section, cell, *key, one.get(key), other.get(key), allowed)
+                if not change.is_allowed():
+                    found.append(change)
     return found
 
 
@@ -177,18 +185,14 @@ def other_versions(committed: Counters, now: Counters) -> list[str]:
     return [f"{name} {was}, here {here}" for name, (was, here) in pairs.items() if was != here]
 
 
-Key: TypeAlias = tuple[str, str]
-"""The name of a counter, and `at` of a `Change`."""
-_STATUS: Key = ("status", "")
-
-
 def _cells(counters: Counters, section: str) -> Mapping[str, Mapping[str, Any]]:
     cells: Mapping[str, Any] = getattr(counters, section)
     return {SETTINGS: cells} if section == SETTINGS else cells
 
 
-def _flat(counts: Mapping[str, Any]) -> dict[Key, Any]:
-    flat: dict[Key, Any] = {}
+def _flat(counts: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
+    """Numbers by `counter` and `at` of a `Change`."""
+    flat: dict[tuple[str, str], Any] = {}
     for counter, value in counts.items():
         if isinstance(value, Mapping):
             flat |= {(counter, at): number for at, number in value.items()}
@@ -201,19 +205,15 @@ def _status(run: Mapping[str, Any]) -> str:
     return ": ".join(str(run[name]) for name in ("status", "message") if run.get(name))
 
 
-def _allowed(committed: Counters, section: str, cell: tuple[str, ...], key: Key) -> int:
-    """The tolerance of a counter; 0 wherever none is stated."""
-    rule, (counter, at) = committed.tolerance, key
-    if section != RUNS or cell[1].partition(":")[0] not in rule.get("optimizers", ()):
-        return 0
-    run = committed.runs[cell_name(*cell)]
-    at_end = at == rule.get("at") or counter == "steps"
-    return int(rule.get("allowed", 0)) if at_end and run.get("status") == rule.get("status") else 0
-
-
-def _within(one: Any, other: Any, allowed: int) -> bool:
-    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in (one, other))
-    return one == other or (numbers and abs(one - other) <= allowed)
+def _allowed(committed: Counters, cell: tuple[str, ...], counter: str, at: str) -> int:
+    """The tolerance of a run's counter; 0 wherever none is stated."""
+    rule, run = committed.tolerance, committed.runs[cell_name(*cell)]
+    applies = (
+        cell[1].partition(":")[0] in rule.get("optimizers", ())
+        and run.get("status") == rule.get("status")
+        and (at == rule.get("at") or counter == "steps")
+    )
+    return int(rule.get("allowed", 0)) if applies else 0
 
 
 def _indented(value: Any, depth: int) -> str:

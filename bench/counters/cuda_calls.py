@@ -20,8 +20,9 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from bench.cells.definitions import SUITES
 from bench.counters.counters_file import cell_name
+from bench.measure.budget import Budget
 from bench.measure.cell import run_optimizer
-from bench.measure.recorder import Budget
+from bench.measure.recorder import BudgetSpent
 from bench.optimizers import OnStep, Optimizer, Shuffler, Stop, make_reporting_optimizer
 from bench.problems import load_problem
 from logreg_kernels import KERNELS, Objective, bind
@@ -57,15 +58,12 @@ def calls_in(events: Iterable[FunctionEvent]) -> dict[str, int]:
     """
     events = list(events)
     on_host = [e for e in events if e.device_type == DeviceType.CPU]
+    on_device = [e for e in events if e.device_type != DeviceType.CPU]
     mark = next((e.time_range for e in on_host if e.name == MARK), None)
     if mark is None:
         raise ValueError(f"no event {MARK!r} among the {len(events)} of the profiler")
     within = [e.name for e in on_host if mark.start <= e.time_range.start <= mark.end]
-    later = [
-        e.name
-        for e in events
-        if e.device_type != DeviceType.CPU and e.time_range.start >= mark.start
-    ]
+    later = [e.name for e in on_device if e.time_range.start >= mark.start]
 
     def count(pattern: re.Pattern[str], names: list[str]) -> int:
         return sum(pattern.fullmatch(name) is not None for name in names)
@@ -79,14 +77,14 @@ def calls_in(events: Iterable[FunctionEvent]) -> dict[str, int]:
 
 def count_call(call: Callable[[], Any]) -> dict[str, int]:
     """`calls_in` one call. It is made once before, so that nothing is left to compile or load."""
-    call()
-    torch.cuda.synchronize()
-    with _profile() as profiler:
+
+    def marked() -> None:
         torch.cuda.synchronize()
         with record_function(MARK):
             call()
-        torch.cuda.synchronize()  # outside of the mark: it is not part of the call
-    return calls_in(profiler.events() or ())
+
+    call()
+    return _calls_of(marked)
 
 
 def count_step(objective: Objective, optimizer: Optimizer) -> dict[str, int]:
@@ -100,10 +98,14 @@ def count_step(objective: Objective, optimizer: Optimizer) -> dict[str, int]:
         run_optimizer(objective, _Marked(optimizer), np.random.default_rng(0), budget)
 
     run()
+    return _calls_of(run)
+
+
+def _calls_of(run: Callable[[], Any]) -> dict[str, int]:
     torch.cuda.synchronize()
     with _profile() as profiler:
         run()
-        torch.cuda.synchronize()
+        torch.cuda.synchronize()  # outside of the mark: it is not part of the call
     return calls_in(profiler.events() or ())
 
 
@@ -125,16 +127,9 @@ class _Marked:
                 mark.__enter__()
             elif step == _STEPS_BEFORE + 1:
                 mark.__exit__(None, None, None)
-                raise _Enough
+                raise BudgetSpent
 
-        try:
-            return self._optimizer.run(objective, w0, rng, marked)
-        except _Enough:
-            return Stop.BUDGET
-
-
-class _Enough(Exception):  # noqa: N818 - it ends a run, and is no error
-    pass
+        return self._optimizer.run(objective, w0, rng, marked)
 
 
 def count_cuda() -> dict[str, dict[str, int]]:

@@ -1,4 +1,4 @@
-"""X as an array that counts how often NumPy reads it.
+"""X in arrays that count how often NumPy, and SciPy's sparse functions, read it.
 
 Two things can't be seen: code that takes the class away first (`np.asarray(X) @ w`), and what
 compiled code does with memory that it was given.
@@ -6,15 +6,20 @@ compiled code does with memory that it was given.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import _sparsetools, csr_array
+from torch.utils._pytree import tree_leaves, tree_map
 
 
 class Reads:
-    """How many entries of X, and of copies of its rows, were read; and in which memory they lie."""
+    """How many entries of X, and of copies of its rows, were read; and in which memory they are."""
 
     def __init__(self) -> None:
         self.entries = 0
@@ -22,10 +27,11 @@ class Reads:
 
     def hold(self, array: NDArray[Any]) -> None:
         """Count this array as X, too. It is kept, so that its memory isn't used anew."""
-        self._held.append(plain(array))
+        if not self.holds(array):
+            self._held.append(plain(array))
 
     def holds(self, array: Any) -> bool:
-        """Whether an array lies in the memory of X or of a copy."""
+        """Whether an array is in the memory of X or of a copy."""
         return isinstance(array, np.ndarray) and any(
             np.may_share_memory(plain(array), held) for held in self._held
         )
@@ -58,23 +64,21 @@ class CountedArray(np.ndarray[Any, Any]):
     gather them, and the gathered rows as often as its formulas do.
     """
 
-    reads: Reads | None = None
+    reads: Reads
 
     def __array_finalize__(self, source: Any) -> None:
-        self.reads = getattr(source, "reads", None)
+        self.reads = getattr(source, "reads", Reads())
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         _count(inputs)
-        if "out" in options:
-            options["out"] = tuple(map(plain, options["out"]))
-        return getattr(ufunc, method)(*map(plain, inputs), **options)
+        return getattr(ufunc, method)(*tree_map(plain, inputs), **tree_map(plain, options))
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        made = function(*_plain_inside(args), **_plain_inside(kwargs))
+        made = function(*tree_map(plain, args), **tree_map(plain, kwargs))
         if function in _READ_NOTHING:
             return made
-        if self._is_view(made):
-            return self._counted(made)
+        if self.reads.holds(made):
+            return counted_array(made, self.reads)
         _count((args, kwargs))
         return made
 
@@ -82,29 +86,19 @@ class CountedArray(np.ndarray[Any, Any]):
         return self._view_or_copy(plain(self)[key])
 
     def _view_or_copy(self, made: Any) -> Any:
-        """A view has read nothing; a copy has read every entry that it holds."""
-        assert self.reads is not None
+        """A view has read nothing; a copy has read every entry that it has."""
         if not isinstance(made, np.ndarray):
             self.reads.entries += 1
             return made
-        if not self._is_view(made):
+        if not self.reads.holds(made):
             self.reads.entries += int(made.size)
-            self.reads.hold(made)
-        return self._counted(made)
-
-    def _is_view(self, made: Any) -> bool:
-        return isinstance(made, np.ndarray) and np.may_share_memory(plain(made), plain(self))
-
-    def _counted(self, made: NDArray[Any]) -> CountedArray:
-        counted = made.view(CountedArray)
-        counted.reads = self.reads
-        return counted
+        return counted_array(made, self.reads)
 
 
 def _reading(name: str) -> Callable[..., Any]:
     def method(self: CountedArray, *args: Any, **kwargs: Any) -> Any:
         _count((self, args, kwargs))
-        return getattr(plain(self), name)(*_plain_inside(args), **_plain_inside(kwargs))
+        return getattr(plain(self), name)(*tree_map(plain, args), **tree_map(plain, kwargs))
 
     return method
 
@@ -122,6 +116,13 @@ for _name in _COPYING_METHODS:
     setattr(CountedArray, _name, _copying(_name))
 
 
+def _count(arguments: Any) -> None:
+    """Count every entry of the counted arrays among arguments."""
+    for value in tree_leaves(arguments):
+        if isinstance(value, CountedArray):
+            value.reads.entries += int(value.size)
+
+
 def counted_array(X: NDArray[Any], reads: Reads) -> CountedArray:
     """X as a `CountedArray` on the same memory."""
     counted = X.view(CountedArray)
@@ -130,22 +131,63 @@ def counted_array(X: NDArray[Any], reads: Reads) -> CountedArray:
     return counted
 
 
-def _plain_inside(value: Any) -> Any:
-    """Arguments with the class taken off every array in them."""
-    if isinstance(value, tuple | list):
-        return type(value)(map(_plain_inside, value))
-    if isinstance(value, dict):
-        return {name: _plain_inside(inner) for name, inner in value.items()}
-    return plain(value)
+def counted_csr(X: csr_array, reads: Reads) -> csr_array:
+    """X on the same memory, with values in a `CountedArray`; for use within `counting_sparse`."""
+    counted = csr_array(X.shape, dtype=X.dtype)
+    counted.indices, counted.indptr = X.indices, X.indptr
+    counted.data = counted_array(X.data, reads)
+    return counted
 
 
-def _count(value: Any) -> None:
-    """Count every entry of the counted arrays among arguments."""
-    if isinstance(value, CountedArray):
-        if value.reads is not None:
-            value.reads.entries += int(value.size)
-    elif isinstance(value, tuple | list):
-        for inner in value:
-            _count(inner)
-    elif isinstance(value, dict):
-        _count(list(value.values()))
+@contextmanager
+def counting_sparse(reads: Reads) -> Iterator[None]:
+    """Count the values that SciPy's compiled functions are given.
+
+    They don't ask an array's class, so that the functions themselves are replaced, in every module
+    of scipy.sparse that has them.
+    """
+    functions = dict(vars(_sparsetools))
+
+    def counting(name: str, value: Any) -> Any:
+        is_compiled = callable(value) and functions.get(name) is value
+        return _counting(name, value, reads) if is_compiled and name[0] != "_" else None
+
+    with replacing("scipy.sparse", counting):
+        yield
+
+
+# Those of SciPy's compiled functions that copy entries of X. What they wrote counts as X, too.
+_COPYING = ("csr_row_index", "csr_row_slice", "get_csr_submatrix", "csr_tocsc")
+
+
+def _counting(name: str, function: Any, reads: Reads) -> Callable[..., Any]:
+    def call(*args: Any) -> Any:
+        given = [a for a in args if reads.holds(a)]
+        made = function(*map(plain, args))
+        if name not in _COPYING or not given:
+            reads.entries += sum(int(a.size) for a in given)
+            return made
+        for a in tree_leaves((args, made)):
+            if isinstance(a, np.ndarray) and a.dtype == given[0].dtype and not reads.holds(a):
+                reads.entries += int(a.size)
+                reads.hold(a)
+        return made
+
+    return call
+
+
+@contextmanager
+def replacing(package: str, replacement: Callable[[str, Any], Any]) -> Iterator[None]:
+    """Replace names in every loaded module of a package, and put them back at the end.
+
+    Args:
+        package: the beginning of the modules' names.
+        replacement: called with a name and its value; returns what to put there, or None.
+    """
+    with ExitStack() as stack:
+        for module in [m for name, m in sys.modules.items() if name.startswith(package)]:
+            for name, value in list(vars(module).items()):
+                other = replacement(name, value)
+                if other is not None:
+                    stack.enter_context(patch.object(module, name, other))
+        yield

@@ -22,12 +22,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, random_array
+from torch.utils._pytree import tree_map
 
 from bench.counters.counters_file import cell_name
-from bench.counters.reads_csr import counted_csr, counting_sparse
-from bench.counters.reads_numpy import Reads, counted_array, plain
+from bench.counters.reads_numpy import (
+    Reads,
+    counted_array,
+    counted_csr,
+    counting_sparse,
+    plain,
+    replacing,
+)
 from bench.counters.reads_torch import TorchReads
-from bench.counters.replacing import replacing
 from logreg_kernels import KERNELS, bind
 from logreg_kernels.torch_kernels.data import TorchData
 
@@ -48,14 +54,15 @@ def count_reads(kernels: Sequence[str] = COUNTED) -> dict[str, dict[str, float]]
     and `hessian`. The data are 300 rows in float64 with two classes and with four, dense and, where
     the kernel takes it, CSR.
     """
+    shape = (_ROWS, _COLUMNS)
+    stored = random_array(shape, density=0.3, format="csr", rng=np.random.default_rng(0))
+    layouts = {"dense": np.random.default_rng(0).normal(size=shape), "csr": csr_array(stored)}
     return {
-        cell_name(kernel, f"{'two' if n_classes == 2 else 'four'} classes, {layout}"): _reads(
-            kernel, _x(layout), n_classes
-        )
+        cell_name(kernel, f"{words} classes, {layout}"): _reads(kernel, X, n_classes)
         for kernel in kernels
-        for layout in ("dense", "csr")
+        for layout, X in layouts.items()
         if layout == "dense" or KERNELS[kernel].takes_csr
-        for n_classes in (2, 4)
+        for n_classes, words in ((2, "two"), (4, "four"))
     }
 
 
@@ -64,23 +71,22 @@ def _reads(kernel: str, X: Any, n_classes: int) -> dict[str, float]:
     objective = bind(kernel, X, y, l2=0.1, device="cpu", dtype="float64")
     rows = np.arange(_BATCH_ROWS) * 3
     w = np.full(objective.coefficient_shape, 0.1)
-    calls: dict[str, tuple[Callable[[Any], Any], Any]] = {
-        "value_and_grad": (lambda o: o.value_and_grad(o.as_coefficients(w)), X),
-        "value_and_grad(rows)": (
-            lambda o: o.value_and_grad(o.as_coefficients(w), o.as_rows(rows)),
-            X[rows],
-        ),
-        "hvp": (lambda o: o.hvp(o.as_coefficients(w), o.as_coefficients(w)), X),
-        "hessian": (lambda o: o.hessian(o.as_coefficients(w)), X),
+    calls: dict[str, Callable[[Any], Any]] = {
+        "value_and_grad": lambda o: o.value_and_grad(o.as_coefficients(w)),
+        "value_and_grad(rows)": lambda o: o.value_and_grad(o.as_coefficients(w), o.as_rows(rows)),
+        "hvp": lambda o: o.hvp(o.as_coefficients(w), o.as_coefficients(w)),
+        "hessian": lambda o: o.hessian(o.as_coefficients(w)),
     }
     if n_classes == 2:
-        W = np.full((_MODELS, _COLUMNS), 0.1)
-        calls["value_and_grad_batch"] = (lambda o: o.value_and_grad_batch(W), X)
-    return {
-        name: round(reads_of_call(objective, call) / _entries(about), 4)
-        for name, (call, about) in calls.items()
-        if name.partition("(")[0] in objective.offers
-    }
+        calls["value_and_grad_batch"] = lambda o: o.value_and_grad_batch(
+            np.full((_MODELS, _COLUMNS), 0.1)
+        )
+    found = {}
+    for name, call in calls.items():
+        if name.removesuffix("(rows)") in objective.offers:
+            used = X[rows] if name.endswith("(rows)") else X
+            found[name] = round(reads_of_call(objective, call) / used.size, 4)
+    return found
 
 
 def reads_of_call(objective: Any, call: Callable[[Any], Any]) -> int:
@@ -137,7 +143,7 @@ def _counting(compiled: Any, reads: Reads) -> Callable[..., Any]:
             values = X[0] if isinstance(X, tuple) and X else X
             if reads.holds(values):
                 reads.entries += _entries_given(X, given)
-        return compiled(*(tuple(map(plain, a)) if isinstance(a, tuple) else plain(a) for a in args))
+        return compiled(*tree_map(plain, args))
 
     return call
 
@@ -151,14 +157,3 @@ def _entries_given(X: Any, given: dict[str, Any]) -> int:
         return len(rows) * int(X.shape[1])
     starts = X[2]
     return int((starts[rows + 1] - starts[rows]).sum())
-
-
-def _x(layout: str) -> Any:
-    if layout == "csr":
-        rng = np.random.default_rng(0)
-        return csr_array(random_array((_ROWS, _COLUMNS), density=0.3, format="csr", rng=rng))
-    return np.random.default_rng(0).normal(size=(_ROWS, _COLUMNS))
-
-
-def _entries(X: Any) -> int:
-    return int(X.nnz) if isinstance(X, csr_array) else int(X.size)

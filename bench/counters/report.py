@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -55,11 +55,19 @@ def table(changed: Sequence[Change]) -> pd.DataFrame:
     A row shows the numbers of its largest change. `where` names that change and counts those like
     it. Passes and steps are left out where they equal the calls.
     """
-    groups: dict[tuple[Any, ...], list[Change]] = {}
-    for change in _without_repetitions(changed):
-        groups.setdefault(_cause(change), []).append(change)
-    rows = [_row(group) for group in groups.values()]
-    return pd.DataFrame([{name: in_a_table(words) for name, words in row.items()} for row in rows])
+    calls = {(c.cell, c.at): (c.committed, c.now) for c in changed if c.counter == "oracle_calls"}
+    groups: dict[tuple[str, ...], list[Change]] = {}
+    for change in changed:
+        numbers = (change.committed, change.now)
+        cause = [change.section, _whose(change), change.counter]
+        if change.section != RUNS:
+            cause += map(str, numbers)
+        repeats = change.counter in ("passes", "steps") and (
+            calls.get((change.cell, change.at or END)) == numbers
+        )
+        if not repeats:
+            groups.setdefault(tuple(cause), []).append(change)
+    return pd.DataFrame([_row(group) for group in groups.values()]).map(in_a_table)
 
 
 def markdown(committed: Counters, now: Counters, path: str) -> str:
@@ -91,39 +99,22 @@ def markdown(committed: Counters, now: Counters, path: str) -> str:
     return "\n\n".join(lines) + "\n"
 
 
-def _without_repetitions(changed: Sequence[Change]) -> list[Change]:
-    """Without passes and steps whose numbers are those of the calls."""
-    calls = {(c.cell, c.at): (c.committed, c.now) for c in changed if c.counter == "oracle_calls"}
-    return [
-        c
-        for c in changed
-        if c.section != RUNS
-        or c.counter not in ("passes", "steps")
-        or calls.get((c.cell, c.at or END)) != (c.committed, c.now)
-    ]
-
-
-def _cause(change: Change) -> tuple[Any, ...]:
-    """Changes with the same cause stand in one row."""
-    if change.section == RUNS:
-        return change.section, _whose(change), change.counter
-    numbers = (change.counter, str(change.committed), str(change.now))
-    return (change.section, _whose(change), *numbers)
-
-
 def _whose(change: Change) -> str:
     """What may be the cause: the optimizer of a run, the kernel of a call."""
     return change.cell[1 if change.section == RUNS else 0]
 
 
 def _row(group: Sequence[Change]) -> dict[str, str]:
-    largest = max(group, key=_size)
+    # Any number is larger than the difference of a miss.
+    sizes = [-1.0 if change.difference is None else abs(change.difference) for change in group]
+    largest = group[sizes.index(max(sizes))]
+    difference = largest.difference
     return {
         "what": _whose(largest),
         "counter": _counter(largest),
         "committed": _number(largest, largest.committed),
         "now": _number(largest, largest.now),
-        "difference": _difference(largest),
+        "difference": "" if difference is None else f"{difference:+.6g}",
         "allowed": str(largest.allowed),
         "where": _where(largest, group),
     }
@@ -135,30 +126,28 @@ def _where(largest: Change, group: Sequence[Change]) -> str:
         return ""
     if largest.section != RUNS:
         return "; ".join(", ".join(c.cell[1:]) for c in group)
-    problems = list(dict.fromkeys(c.cell[0] for c in group))
-    kernels = list(dict.fromkeys(c.cell[2] for c in group))
     cells = {c.cell for c in group}
     here = f"{largest.cell[0]}, {largest.cell[2]}"
     if len(cells) == 1:
         return here if len(group) == 1 else f"{here}; at {len(group)} targets"
-    return (
-        f"{here}; up to this in {len(cells)} runs: {_names(problems)} with {_names(kernels)}"
-        f"{f'; {len(group)} numbers' if len(group) > len(cells) else ''}"
-    )
+    problems, kernels = _names(c.cell[0] for c in group), _names(c.cell[2] for c in group)
+    numbers = f"; {len(group)} numbers" if len(group) > len(cells) else ""
+    return f"{here}; up to this in {len(cells)} runs: {problems} with {kernels}{numbers}"
 
 
-def _names(names: Sequence[str]) -> str:
+def _names(all_names: Iterable[str]) -> str:
+    names = list(dict.fromkeys(all_names))
     if len(names) <= _MOST_NAMES:
         return listing(names)
     return f"{', '.join(names[:_MOST_NAMES])} and {len(names) - _MOST_NAMES} more"
 
 
 def _counter(change: Change) -> str:
-    word = _WORDS.get(change.counter, change.counter)
     if change.counter == CELL:
         return "run" if change.section == RUNS else "cell"
     if change.section == READS:
         return f"reads of X by {change.counter}"
+    word = _WORDS.get(change.counter, change.counter)
     if not change.at:
         return word
     return f"{word} in total" if change.at == END else f"{word} to {change.at}"
@@ -170,18 +159,3 @@ def _number(change: Change, value: Any) -> str:
     if value is None:
         return "missed" if change.at and change.at != END else "not there"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _difference(change: Change) -> str:
-    if not _numeric(change):
-        return ""
-    return f"{change.now - change.committed:+.6g}"
-
-
-def _size(change: Change) -> float:
-    """How much it differs; less than any number for a miss."""
-    return abs(change.now - change.committed) if _numeric(change) else -1.0
-
-
-def _numeric(change: Change) -> bool:
-    return all(isinstance(x, int | float) for x in (change.committed, change.now))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -15,12 +13,11 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from bench.cells.definitions import SUITES
 from bench.counters.counters_file import END, cell_name
 from bench.measure.budget import Budget
-from bench.measure.cell import Bound, bind_and_verify, one_line, run_optimizer
+from bench.measure.cell import bind_and_verify, one_line, run_optimizer
 from bench.measure.verify import KernelMismatch
 from bench.optima.optimum import Optimum, solve
 from bench.optimizers import make_reporting_optimizer
 from bench.problems import Problem, load_problem
-from bench.records import Score
 from bench.score.gaps import RefutedOptimum
 from bench.score.score import score
 from logreg_kernels import Objective
@@ -36,15 +33,13 @@ PASSES = 100
 # A few epochs show what a step on a mini-batch costs, and such a run takes long.
 MINI_BATCH_PASSES = 10
 
-Runs = dict[str, dict[str, Any]]
-
 
 def count_runs(
     problems: Sequence[str] = (),
     optimizers: Sequence[str] = (),
     kernels: Sequence[str] = KERNELS,
     on_problem: Callable[[str], None] | None = None,
-) -> Runs:
+) -> dict[str, dict[str, Any]]:
     """Counters of one run of every combination, by `cell_name(problem, optimizer, kernel)`.
 
     Each run has `status`, `steps` of its trace, and three counters. Each counter has a number for
@@ -52,7 +47,7 @@ def count_runs(
 
         oracle_calls    calls of the objective
         passes          rows that they read, over n, to six decimals
-        trials          see `Iterations`
+        trials          see `CountingIterations`
 
     A run that can't be made or scored has only `status` "failed" and `message`. A target counts as
     met at the first snapshot that meets it. Snapshots are at fixed step numbers: each of the first
@@ -64,23 +59,23 @@ def count_runs(
         on_problem: is told the name of a problem before its runs.
     """
     suite = SUITES[SUITE]
-    counts: Runs = {}
+    counts: dict[str, dict[str, Any]] = {}
     for problem_spec in problems or cast(Sequence[str], suite.problems):
         if on_problem:
             on_problem(problem_spec)
         problem = load_problem(problem_spec)
         optimum = solve(problem)
         for kernel in kernels:
+            specs = optimizers or cast(Sequence[str], suite.optimizers)
+            cells = {cell_name(problem_spec, optimizer, kernel): optimizer for optimizer in specs}
             try:
-                bound: Bound | str = bind_and_verify(problem, kernel, "cpu", DTYPE)
+                objective = bind_and_verify(problem, kernel, "cpu", DTYPE).objective
             except (KernelMismatch, ValueError, RuntimeError, MemoryError) as error:
-                bound = one_line(error)
-            for optimizer in optimizers or cast(Sequence[str], suite.optimizers):
-                cell = cell_name(problem_spec, optimizer, kernel)
-                if isinstance(bound, str):
-                    counts[cell] = {"status": "failed", "message": bound}
-                else:
-                    counts[cell] = _run(problem, optimum, bound.objective, optimizer)
+                message = one_line(error)
+                counts |= {cell: {"status": "failed", "message": message} for cell in cells}
+                continue
+            for cell, optimizer in cells.items():
+                counts[cell] = _run(problem, optimum, objective, optimizer)
     return counts
 
 
@@ -91,42 +86,36 @@ def _run(
     size = optimizer.batch_size
     passes = PASSES if size is None or size >= problem.n_samples else MINI_BATCH_PASSES
     budget = Budget(passes=passes, seconds=math.inf)
-    with counting_iterations(objective) as (watched, iterations):
+    with CountingIterations(objective) as counting:
         rng = np.random.default_rng(SEED)
-        trace = run_optimizer(cast(Objective, watched), optimizer, rng, budget)
+        trace = run_optimizer(cast(Objective, counting), optimizer, rng, budget)
     try:
         scored = score(problem, trace, optimum)
     except RefutedOptimum as error:
         return {"status": "failed", "message": str(error)}
+
+    def at_targets(count: Callable[[Any], Any], total: Any) -> dict[str, Any]:
+        hits = scored.hits.items()
+        return {name: None if hit is None else count(hit) for name, hit in hits} | {END: total}
+
     calls = int(scored.oracle_calls)
-    counted: dict[str, Any] = {"status": scored.status, "steps": scored.steps}
-    if scored.status == "failed":
-        counted["message"] = scored.message
-    at_end = iterations.trials(calls, finished=trace.stop == "converged")
+    trials = counting.trials(calls, finished=trace.stop == "converged")
     return {
-        **counted,
-        "oracle_calls": {**_at_targets(scored, lambda hit: hit.oracle_calls), END: calls},
-        "passes": {
-            **_at_targets(scored, lambda hit: round(hit.passes, 6)),
-            END: round(scored.passes, 6),
-        },
-        "trials": {
-            **_at_targets(scored, lambda hit: iterations.trials(hit.oracle_calls)),
-            END: at_end,
-        },
+        "status": scored.status,
+        "steps": scored.steps,
+        **({"message": scored.message} if scored.status == "failed" else {}),
+        "oracle_calls": at_targets(lambda hit: hit.oracle_calls, calls),
+        "passes": at_targets(lambda hit: round(hit.passes, 6), round(scored.passes, 6)),
+        "trials": at_targets(lambda hit: counting.trials(hit.oracle_calls), trials),
     }
 
 
-def _at_targets(scored: Score, count: Callable[[Any], Any]) -> dict[str, Any]:
-    return {name: None if hit is None else count(hit) for name, hit in scored.hits.items()}
+class CountingIterations:
+    """An objective that notes how many iterations had begun at each of its evaluations.
 
-
-@dataclass
-class Iterations:
-    """How many iterations an optimizer of torch.optim had begun at each of its evaluations.
-
-    An iteration is a step of the algorithm. L-BFGS makes many of them in one `step()` and keeps
-    their number in `n_iter`. For other optimizers an iteration is a call of `step()`.
+    The iterations are those of an optimizer of torch.optim, noted within `with`. An iteration is a
+    step of the algorithm. L-BFGS makes many of them in one `step()` and keeps their number in
+    `n_iter`. For other optimizers an iteration is a call of `step()`.
 
     Trials are the evaluations beyond one an iteration: those that a line search tried and rejected.
 
@@ -138,48 +127,38 @@ class Iterations:
     That evaluation counts as a trial.
     """
 
-    begun: list[int] = field(default_factory=list)
-    _optimizer: torch.optim.Optimizer | None = None
-    _steps: int = 0
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        self._optimizer: torch.optim.Optimizer | None = None
+        self._steps = 0
+        self._begun: list[int] = []
 
-    def trials(self, calls: int, finished: bool = False) -> int:
-        """Evaluations among the first `calls` of them that no iteration took."""
-        begun = self.begun[calls] if calls < len(self.begun) else self.now()
-        return max(0, calls - begun - (1 if finished else 0))
+    def __enter__(self) -> Self:
+        self._hook = register_optimizer_step_pre_hook(self._begin_step)
+        return self
 
-    def now(self) -> int:
-        """Iterations begun so far."""
-        if self._optimizer is None:
-            return 0
-        (first, *_) = self._optimizer.param_groups[0]["params"]
-        return int(self._optimizer.state[first].get("n_iter", self._steps))
-
-    def begin_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        """To be called before each `step()`."""
-        self._optimizer = optimizer
-        self._steps += 1
-
-
-class _Watched:
-    """An objective that notes at each evaluation how many iterations had begun."""
-
-    def __init__(self, objective: Objective, iterations: Iterations) -> None:
-        self._objective, self._iterations = objective, iterations
+    def __exit__(self, *_: object) -> None:
+        self._hook.remove()
 
     def value_and_grad(self, w: Any, rows: Any = None) -> tuple[Any, Any]:
-        self._iterations.begun.append(self._iterations.now())
+        """The objective's own, with the iterations noted."""
+        self._begun.append(self._iterations())
         return self._objective.value_and_grad(w, rows)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._objective, name)
 
+    def trials(self, calls: int, finished: bool = False) -> int:
+        """Evaluations among the first `calls` of them that no iteration took."""
+        begun = self._begun[calls] if calls < len(self._begun) else self._iterations()
+        return max(0, calls - begun - (1 if finished else 0))
 
-@contextmanager
-def counting_iterations(objective: Objective) -> Iterator[tuple[Any, Iterations]]:
-    """The objective with its evaluations watched, and the iterations of the torch optimizer."""
-    iterations = Iterations()
-    hook = register_optimizer_step_pre_hook(iterations.begin_step)
-    try:
-        yield _Watched(objective, iterations), iterations
-    finally:
-        hook.remove()
+    def _iterations(self) -> int:
+        if self._optimizer is None:
+            return 0
+        (first, *_) = self._optimizer.param_groups[0]["params"]
+        return int(self._optimizer.state[first].get("n_iter", self._steps))
+
+    def _begin_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        self._optimizer = optimizer
+        self._steps += 1

@@ -22,19 +22,10 @@ LOCK_S = 10.0
 
 @dataclass(frozen=True)
 class Appended:
-    """What was entered, and how many records could not be.
-
-    Args:
-        measurements: that are new.
-        files: that they were written to.
-        uncommitted: how many records are of uncommitted changes.
-        without_commit: how many records name no commit.
-    """
+    """The measurements that are new, and in words what was entered and what was left out."""
 
     measurements: tuple[Measurement, ...]
-    files: tuple[Path, ...]
-    uncommitted: int
-    without_commit: int
+    lines: tuple[str, ...]
 
 
 def append_records(folder: Path, repository: Path = HERE) -> Appended:
@@ -49,18 +40,32 @@ def append_records(folder: Path, repository: Path = HERE) -> Appended:
     store = HistoryStore(folder)
     records = RecordStore(folder).read()
     commits = [commit_of(record) for record in records]
-    left_out = sum(commit.endswith("+") for commit in commits), commits.count("")
-    if sum(left_out) == len(records):
-        return Appended((), (), *left_out)
     committed = [r for r in records if commit_of(r) and not commit_of(r).endswith("+")]
-    store.folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(store.folder / ".lock", timeout=LOCK_S):
-            known = {(one.measure, source) for one in store.read() for source in one.sources}
-            new = measurements_of(committed, repository=repository, known=known, most=MOST_SAMPLES)
-            files = store.append(new)
-    except Timeout:
-        raise InputError(
-            f"another process is writing to {store.folder}: wait for it, or remove .lock there"
-        ) from None
-    return Appended(tuple(new), tuple(files), *left_out)
+    new: list[Measurement] = []
+    lines = ["nothing new"]
+    if committed:
+        store.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(store.folder / ".lock", timeout=LOCK_S):
+                known = {(one.measure, source) for one in store.read() for source in one.sources}
+                new = measurements_of(
+                    committed, repository=repository, known=known, most=MOST_SAMPLES
+                )
+                files = store.append(new)
+        except Timeout:
+            raise InputError(
+                f"another process is writing to {store.folder}: wait for it, or remove .lock there"
+            ) from None
+    if new:
+        n_commits, where = len({one.commit for one in new}), ", ".join(map(str, files))
+        lines = [f"{len(new)} new measurements of {n_commits} commits in {where}"]
+    if uncommitted := sum(commit.endswith("+") for commit in commits):
+        lines.append(
+            f"left out: {uncommitted} records of uncommitted changes, as they belong to no commit: "
+            "commit, then run again"
+        )
+    if without_commit := commits.count(""):
+        lines.append(
+            f"left out: {without_commit} records without a commit: run from a git checkout"
+        )
+    return Appended(tuple(new), tuple(lines))

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from bench.command.options import output_option, refuse_given, results_option
 from bench.command.progress import announce
 from bench.errors import InputError
-
-if TYPE_CHECKING:
-    from bench.history.append import Appended
 
 FORMATS = ("pytest-benchmark", "github-action-benchmark", "bencher", "csv")
 
@@ -59,14 +55,16 @@ def history(
     from bench.history.store import HistoryStore
     from bench.history.tables import change_table, readable_changes, verdict
 
-    _print_appended(append_records(folder, repository or HERE))
+    repository = repository or HERE
+    for line in append_records(folder, repository).lines:
+        click.echo(line)
     store = HistoryStore(folder)
     kept = store.read()
     if not kept:
         raise InputError(
             f"no history in {folder}: run python -m bench run --rerun on a committed tree first"
         )
-    order = in_order({one.commit: one.commit_date for one in kept}, repository or HERE)
+    order = in_order({one.commit: one.commit_date for one in kept}, repository)
     series = series_of(kept, order)
     changes = change_table(series, order)
     shown = readable_changes(changes)
@@ -86,32 +84,12 @@ def history(
     return 0
 
 
-def _print_appended(appended: Appended) -> None:
-    new = appended.measurements
-    if new:
-        commits = len({one.commit for one in new})
-        files = ", ".join(map(str, appended.files))
-        click.echo(f"{len(new)} new measurements of {commits} commits in {files}")
-    else:
-        click.echo("nothing new")
-    if appended.uncommitted:
-        click.echo(
-            f"left out: {appended.uncommitted} records of uncommitted changes, as they belong to "
-            "no commit: commit, then run again"
-        )
-    if appended.without_commit:
-        click.echo(
-            f"left out: {appended.without_commit} records without a commit: run from a git checkout"
-        )
-
-
 def _export(
     folder: Path, repository: Path | None, format_: str, output: Path, commit: str | None
 ) -> int:
     from bench.files.whole import write_whole
     from bench.history.commits import HERE
-    from bench.history.exports import EXPORTS
-    from bench.history.one_commit import measured_at
+    from bench.history.exports import EXPORTS, measured_at
 
     export = EXPORTS[format_](*measured_at(folder, commit, repository or HERE))
     for line in export.left_out:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+import pandas as pd
 
 from bench.errors import InputError
 from bench.git import git
@@ -16,12 +17,10 @@ HERE = Path(__file__).resolve().parents[2]
 
 def known_dates(commits: Iterable[str], repository: Path = HERE) -> dict[str, str]:
     """The committer's date, ISO 8601, of each commit that the repository holds."""
-    found = {}
-    for commit in filter(_is_hash, dict.fromkeys(commits)):
-        date = _git(repository, "show", "-s", "--format=%cI", f"{commit}^{{commit}}")
-        if date:
-            found[commit] = date
-    return found
+    hashes = filter(_is_hash, dict.fromkeys(commits))
+    show = ("show", "-s", "--format=%cI")
+    dates = {commit: _git(repository, *show, f"{commit}^{{commit}}") for commit in hashes}
+    return {commit: date for commit, date in dates.items() if date}
 
 
 def in_order(dates: Mapping[str, str], repository: Path = HERE) -> list[str]:
@@ -34,22 +33,18 @@ def in_order(dates: Mapping[str, str], repository: Path = HERE) -> list[str]:
         dates: ISO 8601, by commit.
         repository: a git work tree, or any folder where there is none.
     """
-    when = {commit: _seconds(date) for commit, date in dates.items()}
-    held = _topological(list(filter(_is_hash, dates)), repository)
-    ordered = [commit for commit in held if commit in dates]
+    # A date without a zone is in UTC. What is no date is before all others.
+    parsed = pd.to_datetime(pd.Series(dates), utc=True, errors="coerce", format="ISO8601")
+    when = parsed.fillna(pd.Timestamp(0, tz="UTC")).to_dict()
+    options = ("--topo-order", "--reverse", "--ignore-missing", "--stdin")
+    text = "".join(f"{commit}\n" for commit in filter(_is_hash, dates))
+    ancestors = _git(repository, "rev-list", *options, text=text).split()
+    ordered = [commit for commit in ancestors if commit in dates]
     others = sorted(set(dates) - set(ordered), key=lambda commit: (when[commit], commit))
     for commit in others:
         not_after = [i for i, one in enumerate(ordered) if when[one] <= when[commit]]
         ordered.insert(not_after[-1] + 1 if not_after else 0, commit)
     return ordered
-
-
-def _topological(commits: Sequence[str], repository: Path) -> list[str]:
-    """All ancestors of the commits, oldest first; empty where there is no repository."""
-    if not commits:
-        return []
-    options = ("--topo-order", "--reverse", "--ignore-missing", "--stdin")
-    return _git(repository, "rev-list", *options, text="\n".join(commits) + "\n").split()
 
 
 def _git(repository: Path, *arguments: str, text: str = "") -> str:
@@ -63,12 +58,3 @@ def _git(repository: Path, *arguments: str, text: str = "") -> str:
 def _is_hash(commit: str) -> bool:
     """Whether it can be a commit: git must never take what a file says for an option."""
     return re.fullmatch("[0-9a-f]{7,64}", commit) is not None
-
-
-def _seconds(date: str) -> float:
-    """Seconds since 1970; a date without a zone is in UTC, one that is none is before all."""
-    try:
-        parsed = datetime.fromisoformat(date)
-    except ValueError:
-        return 0.0
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()

@@ -10,11 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.history.cell_names import cell_names
+from bench.history.series import cell_names
 from bench.history.store import Measurement
-
-NOT_A_TIME = "pytest-benchmark knows seconds only"
-_VERSION = "5.3.1"  # the version whose format this is
 
 
 def as_pytest_benchmark(measurements: Sequence[Measurement], environment: Mapping[str, Any]) -> str:
@@ -30,22 +27,34 @@ def as_pytest_benchmark(measurements: Sequence[Measurement], environment: Mappin
         environment: of the machine, see `bench.measure.environment`; may be empty.
     Source: pytest-benchmark 5.3.1, plugin.py (`pytest_benchmark_generate_json`) and stats.py.
     """
-    newest = max((one.created for one in measurements), default="")
-    commit = measurements[0].commit if measurements else "unversioned"
+    first = measurements[0] if measurements else None
+    commit = first.commit if first else "unversioned"
     names = cell_names(measurements, always_timing=True)
+    system, _, release = str(environment.get("os", "")).partition(" ")
     document = {
-        "machine_info": _machine_info(measurements, environment),
+        "machine_info": {
+            "node": first.machine if first else "",
+            "machine": environment.get("architecture", ""),
+            "python_version": environment.get("python", ""),
+            "system": system,
+            "release": release,
+            "cpu": {
+                "brand_raw": first.configuration.get("cpu") if first else None,
+                "count": environment.get("logical_cores"),
+            },
+            "environment": dict(environment),
+        },
         "commit_info": {
             "id": commit.rstrip("+"),
-            "time": measurements[0].commit_date if measurements else None,
+            "time": first.commit_date if first else None,
             "author_time": None,
             "dirty": commit.endswith("+"),
             "project": "logreg-bench",
             "branch": "(unknown)",
         },
         "benchmarks": [_benchmark(one, names[one.series_key]) for one in measurements],
-        "datetime": newest,
-        "version": _VERSION,
+        "datetime": max((one.created for one in measurements), default=""),
+        "version": "5.3.1",
     }
     return json.dumps(document, indent=4) + "\n"
 
@@ -113,21 +122,4 @@ def _benchmark(one: Measurement, name: str) -> dict[str, Any]:
         "options": {"disable_gc": True, "timer": "perf_counter", "min_rounds": one.runs}
         | {"max_time": 0.0, "min_time": 0.0, "warmup": True},
         "stats": stats_of([sample for sample in one.samples if sample is not None]),
-    }
-
-
-def _machine_info(
-    measurements: Sequence[Measurement], environment: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The fields that pytest-benchmark fills itself, as far as they are on record."""
-    cpu = measurements[0].configuration.get("cpu") if measurements else None
-    system, _, release = str(environment.get("os", "")).partition(" ")
-    return {
-        "node": measurements[0].machine if measurements else "",
-        "machine": environment.get("architecture", ""),
-        "python_version": environment.get("python", ""),
-        "system": system,
-        "release": release,
-        "cpu": {"brand_raw": cpu, "count": environment.get("logical_cores")},
-        "environment": dict(environment),
     }

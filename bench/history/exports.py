@@ -5,17 +5,21 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
 
 import pandas as pd
 
-from bench.history.cell_names import cell_names
-from bench.history.export_pytest import NOT_A_TIME, as_pytest_benchmark
-from bench.history.store import Measurement
-from bench.statistics.intervals import Interval, median_interval
+from bench.errors import InputError
+from bench.history.commits import HERE
+from bench.history.export_pytest import as_pytest_benchmark
+from bench.history.measurements import commit_of, measurements_of, pooled, thin_out
+from bench.history.series import cell_names
+from bench.history.store import HistoryStore, Measurement
+from bench.records import RecordStore, latest
+from bench.statistics.intervals import median_interval
 
 
 @dataclass(frozen=True)
@@ -46,18 +50,68 @@ _BENCHER_MEASURES: Mapping[str, tuple[str, float]] = {
 }
 
 
+def measured_at(
+    folder: Path, commit: str | None, repository: Path = HERE
+) -> tuple[list[Measurement], dict[str, Any]]:
+    """What a commit measured, with all samples, and the environment that it was measured in.
+
+    These are the latest records of each cell in the results folder. If none is of this commit, they
+    are the measurements in its history, pooled and thinned out. The environment is then empty.
+
+    Args:
+        commit: at least the first four letters; None for that of the newest record. Only the
+            machine that measured it last is taken.
+    Raises:
+        InputError: there is no such commit, or several begin like this.
+    """
+    records = RecordStore(folder).read()
+    kept = HistoryStore(folder).read() if commit else []
+    if commit is None:
+        if not records:
+            raise InputError(f"no records in {folder}: run python -m bench run first")
+        whole = commit_of(records[-1])
+    else:
+        whole = _whole(commit, [*map(commit_of, records), *(one.commit for one in kept)])
+    found = [record for record in records if commit_of(record) == whole]
+    if found:
+        newest = latest(record for record in found if record.machine == found[-1].machine)
+        return measurements_of(newest, repository=repository), dict(found[-1].environment)
+    of_history = [one for one in kept if one.commit == whole]
+    one_machine = pooled(one for one in of_history if one.machine == of_history[-1].machine)
+    return [replace(one, samples=thin_out(one.samples, None)) for one in one_machine], {}
+
+
+def _whole(prefix: str, commits: Iterable[str]) -> str:
+    """The one commit that begins like this; a prefix that is a whole name is that commit."""
+    there = list(dict.fromkeys(filter(None, commits)))
+    if prefix in there:
+        return prefix
+    found = [commit for commit in there if commit.startswith(prefix)]
+    if len(found) == 1 and len(prefix) >= 4:
+        return found[0]
+    if found:
+        raise InputError(
+            f"{len(found)} commits begin with {prefix!r}: name at least 4 letters, or more"
+        )
+    measured = ", ".join(commit[:12] for commit in there[-5:]) or "none"
+    raise InputError(
+        f"there is no result of {prefix!r}: name one of those measured, the last being {measured}"
+    )
+
+
 def pytest_benchmark(measurements: Sequence[Measurement], environment: Mapping[str, Any]) -> Export:
     """The JSON of `pytest --benchmark-json`, raw samples included; see `as_pytest_benchmark`.
 
     It has no place for passes, which are no time, and for runs that missed: they are left out.
     """
-    kept = [e for e in measurements if e.unit == "s" and not e.misses]
+    kept, left_out = [], []
     names = cell_names(measurements, always_timing=True)
-    left_out = [
-        f"{names[e.series_key]}, {e.measure}: {NOT_A_TIME if e.unit != 's' else _missed(e)}"
-        for e in measurements
-        if e not in kept
-    ]
+    for one in measurements:
+        if one.unit == "s" and not one.misses:
+            kept.append(one)
+        else:
+            reason = _missed(one) if one.unit == "s" else "pytest-benchmark knows seconds only"
+            left_out.append(f"{names[one.series_key]}, {one.measure}: {reason}")
     return Export(as_pytest_benchmark(kept, environment), tuple(left_out))
 
 
@@ -72,16 +126,16 @@ def github_action_benchmark(
     Source: benchmark-action/github-action-benchmark, src/extract.ts (`BenchmarkResult`: name,
         value and unit, and optionally range and extra) and src/extractRangeInfo.ts, at c38cce9.
     """
-
-    def row_of(one: Measurement, name: str, middle: Interval, median: float) -> dict[str, Any]:
+    medians, left_out = _medians(measurements)
+    rows = []
+    for one, name, median, low, high in medians:
         unit, scale = _ACTION_UNITS[one.measure]
-        found = {"name": f"{name}, {one.measure}", "unit": unit, "value": median * scale}
-        if middle.low is not None and middle.high is not None:
-            half = max(median - middle.low, middle.high - median) * scale
-            found["range"] = f"± {half:.6g}"
-        return found | {"extra": f"{_counted(one)}\nmachine {one.machine}"}
-
-    rows, left_out = _with_medians(measurements, row_of)
+        row = {"name": f"{name}, {one.measure}", "unit": unit, "value": median * scale}
+        if low is not None and high is not None:
+            row["range"] = f"± {max(median - low, high - median) * scale:.6g}"
+        missed = f", {one.misses} missed" if one.misses else ""
+        row["extra"] = f"{one.runs} samples{missed}\nmachine {one.machine}"
+        rows.append(row)
     return Export(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", left_out)
 
 
@@ -94,17 +148,13 @@ def bencher(measurements: Sequence[Measurement], environment: Mapping[str, Any])
 
     Source: bencher.dev/docs/reference/bencher-metric-format and its schema, bencher.dev/bmf.json.
     """
-
-    def row_of(one: Measurement, name: str, middle: Interval, median: float) -> dict[str, Any]:
-        measure, scale = _BENCHER_MEASURES[one.measure]
-        ends = (("value", median), ("lower_value", middle.low), ("upper_value", middle.high))
-        values = {key: end * scale for key, end in ends if end is not None}
-        return {"name": name, "measure": measure, "values": values}
-
-    rows, left_out = _with_medians(measurements, row_of)
+    medians, left_out = _medians(measurements)
     document: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        document.setdefault(row["name"], {})[row["measure"]] = row["values"]
+    for one, name, *values in medians:
+        measure, scale = _BENCHER_MEASURES[one.measure]
+        ends = zip(("value", "lower_value", "upper_value"), values, strict=True)
+        scaled = {key: end * scale for key, end in ends if end is not None}
+        document.setdefault(name, {})[measure] = scaled
     return Export(json.dumps(document, indent=1, ensure_ascii=False) + "\n", left_out)
 
 
@@ -128,36 +178,35 @@ def csv(measurements: Sequence[Measurement], environment: Mapping[str, Any]) -> 
     return Export(buffer.getvalue(), ())
 
 
-EXPORTS: Mapping[str, Exporter] = MappingProxyType(
-    {
-        "pytest-benchmark": pytest_benchmark,
-        "github-action-benchmark": github_action_benchmark,
-        "bencher": bencher,
-        "csv": csv,
-    }
-)
+EXPORTS: Mapping[str, Exporter] = {
+    "pytest-benchmark": pytest_benchmark,
+    "github-action-benchmark": github_action_benchmark,
+    "bencher": bencher,
+    "csv": csv,
+}
 """The exporters, by their names on the command line."""
 
 
-def _with_medians(
-    measurements: Sequence[Measurement],
-    row_of: Callable[[Measurement, str, Interval, float], dict[str, Any]],
-) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-    """A row for each measurement that has a median, and a line for each that has none."""
+class _Median(NamedTuple):
+    measurement: Measurement
+    name: str
+    median: float
+    low: float | None
+    high: float | None
+
+
+def _medians(measurements: Sequence[Measurement]) -> tuple[list[_Median], tuple[str, ...]]:
+    """Each median with its 95% interval, and a line for each measurement that has none."""
     names = cell_names(measurements, always_timing=True)
-    rows, left_out = [], []
+    found, left_out = [], []
     for one in measurements:
         name = names[one.series_key]
         middle = median_interval([math.nan if s is None else s for s in one.samples])
         if middle.median is None:
             left_out.append(f"{name}, {one.measure}: {_missed(one)}")
         else:
-            rows.append(row_of(one, name, middle, middle.median))
-    return rows, tuple(left_out)
-
-
-def _counted(one: Measurement) -> str:
-    return f"{one.runs} samples" + (f", {one.misses} missed" if one.misses else "")
+            found.append(_Median(one, name, middle.median, middle.low, middle.high))
+    return found, tuple(left_out)
 
 
 def _missed(one: Measurement) -> str:

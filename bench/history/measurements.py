@@ -10,9 +10,6 @@ from bench.history.commits import HERE, known_dates
 from bench.history.store import MEASURES, Measurement
 from bench.records import Record, digest
 
-PYTEST_SUITE = "pytest"
-"""What `pytest --benchmark-only` names the suite of its records."""
-
 
 def measurements_of(
     records: Iterable[Record],
@@ -34,19 +31,22 @@ def measurements_of(
         most: samples of a measurement that are kept, see `thin_out`; None keeps all.
     """
     entered = set(known)
-    new: list[tuple[Record, str, str, list[float | None]]] = []
+    found = []
     for record in records:
         source = _digest(record)
         for measure, samples in _samples(record).items():
             if samples and (measure, source) not in entered:
                 entered.add((measure, source))
-                new.append((record, source, measure, samples))
-    dates = known_dates([commit_of(record).rstrip("+") for record, *_ in new], repository)
-    found = []
-    for record, source, measure, samples in new:
-        date = dates.get(commit_of(record).rstrip("+"), record.created)
-        found.append(_measurement(record, measure, samples, source, date))
-    return [replace(one, samples=thin_out(one.samples, most)) for one in pooled(found)]
+                found.append(_measurement(record, measure, samples, source))
+    dates = known_dates([one.commit.rstrip("+") for one in found], repository)
+    return [
+        replace(
+            one,
+            commit_date=dates.get(one.commit.rstrip("+"), one.created),
+            samples=thin_out(one.samples, most),
+        )
+        for one in pooled(found)
+    ]
 
 
 def pooled(measurements: Iterable[Measurement]) -> list[Measurement]:
@@ -84,9 +84,8 @@ def commit_of(record: Record) -> str:
 
 def _digest(record: Record) -> str:
     """Tells a record from all others: two runs of one cell have different times."""
-    times = record.samples.get("seconds_per_call")
     where = (record.machine, commit_of(record), record.key, record.created)
-    return digest(*where, dict(record.score), times)
+    return digest(*where, dict(record.score), record.samples.get("seconds_per_call"))
 
 
 def _samples(record: Record) -> dict[str, list[float | None]]:
@@ -96,27 +95,28 @@ def _samples(record: Record) -> dict[str, list[float | None]]:
     if record.kind == "kernel":
         times = record.samples.get("seconds_per_call", [])
         return {"seconds_per_call": [t for t in times if t]}
+    names = ("run_s", "passes", "time_to_1e-6_s", "passes_to_1e-6")
+    run_s, passes, time_to, passes_to = map(record.score.get, names)
     found: dict[str, list[float | None]] = {}
-    run_s, passes = record.score.get("run_s"), record.score.get("passes")
     if run_s and passes:
         found["seconds_per_pass"] = [run_s / passes]
     if record.problem_facts["f_star"] is None:
         return found  # nothing to be near to
-    time_s = record.score.get("time_to_1e-6_s")
-    found["time_to_1e-6_s"] = [time_s or None]
-    if time_s is None or record.score.get("passes_to_1e-6"):
-        found["passes_to_1e-6"] = [record.score.get("passes_to_1e-6") or None]
+    found["time_to_1e-6_s"] = [time_to or None]
+    if time_to is None or passes_to:
+        found["passes_to_1e-6"] = [passes_to or None]
     return found
 
 
 def _measurement(
-    record: Record, measure: str, samples: list[float | None], source: str, date: str
+    record: Record, measure: str, samples: list[float | None], source: str
 ) -> Measurement:
-    kernel = record.kind == "kernel"
-    environment = record.environment
+    kernel, environment = record.kind == "kernel", record.environment
+    limits = ((record.score.get("budget_passes"), "passes"), (record.score.get("budget_s"), "s"))
+    budget = ", ".join(f"{limit:g} {unit}" for limit, unit in limits if limit is not None)
     return Measurement(
         commit=commit_of(record),
-        commit_date=date,
+        commit_date=record.created,
         created=record.created,
         machine=record.machine,
         configuration={
@@ -133,9 +133,9 @@ def _measurement(
         device=record.device,
         dtype=record.dtype,
         timed_beside=str(record.score.get("timed_beside") or "") if kernel else "",
-        timed_by="pytest-benchmark" if kernel and record.suite == PYTEST_SUITE else "bench",
+        timed_by="pytest-benchmark" if kernel and record.suite == "pytest" else "bench",
         data=str(record.problem_facts["fingerprint"])[:12],
-        budget="" if kernel else _budget(record),
+        budget="" if kernel else budget,
         measure=measure,
         unit=MEASURES[measure],
         samples=tuple(samples),
@@ -143,9 +143,3 @@ def _measurement(
         misses=sum(sample is None for sample in samples),
         sources=(source,),
     )
-
-
-def _budget(record: Record) -> str:
-    passes, seconds = record.score.get("budget_passes"), record.score.get("budget_s")
-    limits = ((passes, "passes"), (seconds, "s"))
-    return ", ".join(f"{limit:g} {unit}" for limit, unit in limits if limit is not None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
+from operator import attrgetter
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -40,7 +41,8 @@ def history_figures(series: Iterable[Series]) -> Iterator[tuple[str, Figure]]:
     series = list(series)
     problems = file_names(list(dict.fromkeys(one.last.problem for one in series)))
     with plot_style():
-        for (machine, measure, problem), group in groupby(series, _figure_key):
+        key = attrgetter("last.machine", "last.measure", "last.problem")
+        for (machine, measure, problem), group in groupby(series, key):
             found = list(group)
             for page, start in enumerate(range(0, len(found), _PANELS), 1):
                 name = f"{machine}_{measure}_{problems[problem]}"
@@ -48,13 +50,9 @@ def history_figures(series: Iterable[Series]) -> Iterator[tuple[str, Figure]]:
                 yield name + suffix, _figure(found[start : start + _PANELS])
 
 
-def _figure_key(one: Series) -> tuple[str, str, str]:
-    return one.last.machine, one.last.measure, one.last.problem
-
-
 def _figure(series: Sequence[Series]) -> Figure:
     columns = min(_COLUMNS, len(series))
-    lines = -(-len(series) // columns)
+    lines = math.ceil(len(series) / columns)
     figure = Figure(figsize=(max(4.4 * columns, 6.5), 2.3 * lines + 1.3))
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for panel in panels[len(series) :]:
@@ -74,7 +72,7 @@ def _figure(series: Sequence[Series]) -> Figure:
 
 def _panel(panel: Axes, one: Series) -> None:
     """Medians with their intervals; a line and its ratio at each change point."""
-    unit, n = one.last.unit, len(one.points)
+    n = len(one.points)
     x, medians = np.arange(n), one.medians
     lows, highs = _band(one)
     on = ~one.off_level
@@ -110,7 +108,7 @@ def _panel(panel: Axes, one: Series) -> None:
     if n > 1:
         labels[-1].set_horizontalalignment("right")
     panel.yaxis.set_major_locator(MaxNLocator(4))
-    panel.yaxis.set_major_formatter(EngFormatter(unit="s" if unit == "s" else ""))
+    panel.yaxis.set_major_formatter(EngFormatter(unit="s" if one.last.unit == "s" else ""))
     panel.tick_params(axis="y", labelsize=8)
     panel.grid(axis="x", visible=False)
     about = one.cell.removeprefix(f"{one.last.problem} · ")

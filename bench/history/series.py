@@ -1,4 +1,4 @@
-"""Series over commits: their medians, their change points, and what stands off its level."""
+"""Series over commits: their names, medians and change points, and what is off its level."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.history.cell_names import cell_names
 from bench.history.measurements import pooled
 from bench.history.store import Measurement
 from bench.statistics.change_points import (
@@ -109,3 +108,43 @@ def machine_line(one: Series) -> str:
     facts: Mapping[str, Any] = one.last.configuration
     parts = [f"{facts['cpu']}, {facts['cores']} cores", *facts.get("gpus", ())]
     return f"{one.last.machine}: {', '.join(map(str, parts))}"
+
+
+def cell_names(
+    measurements: Iterable[Measurement], *, always_timing: bool = False
+) -> dict[tuple[str, ...], str]:
+    """A name for each series of the measurements; two of one machine and measure never share one.
+
+    It is "iris · lbfgs · numpy cpu float64", without the optimizer for a kernel's own time. What
+    series of one name differ in follows in brackets.
+
+    Args:
+        always_timing: whether the name of a kernel always says how it was timed, so that it stays
+            the same when another series comes. Otherwise it says only what tells it from others.
+    """
+    alike: dict[tuple[str, ...], dict[tuple[str, ...], Measurement]] = {}
+    for one in measurements:
+        objective = f"{one.kernel} {one.device} {one.dtype}"
+        name = " · ".join(filter(None, [one.problem, one.optimizer, objective]))
+        alike.setdefault((one.machine, one.measure, name), {})[one.series_key] = one
+    names = {}
+    for (_, _, name), group in alike.items():
+        notes = {key: _notes(one) for key, one in group.items()}
+        columns = list(zip(*notes.values(), strict=True))
+        told = {k for k, column in enumerate(columns) if len(set(column)) > 1}
+        for key, note in notes.items():
+            always = {0, 1} if always_timing and not group[key].optimizer else set()
+            more = ", ".join(note[k] for k in sorted(told | always))
+            names[key] = f"{name} ({more})" if more else name
+    return names
+
+
+def _notes(one: Measurement) -> tuple[str, ...]:
+    """What two series of one name can differ in."""
+    return (
+        "alone" if one.timed_beside == one.kernel else f"beside {one.timed_beside}",
+        f"by {one.timed_by}",
+        f"{one.configuration.get('threads')} threads",
+        f"data {one.data}",
+        f"at most {one.budget}",
+    )

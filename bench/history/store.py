@@ -120,12 +120,10 @@ class HistoryStore:
                     "fingerprint has letters and digits only"
                 )
             by_machine.setdefault(one.machine, []).append(one)
-        for machine, new in by_machine.items():
-            append_lines(self._path(machine), map(dataclasses.asdict, new))
-        return [self._path(machine) for machine in by_machine]
-
-    def _path(self, machine: str) -> Path:
-        return self.folder / f"{machine}.jsonl"
+        files = [self.folder / f"{machine}.jsonl" for machine in by_machine]
+        for path, new in zip(files, by_machine.values(), strict=True):
+            append_lines(path, map(dataclasses.asdict, new))
+        return files
 
 
 def _parse(line: bytes, where: str, machine: str) -> Measurement:
@@ -138,8 +136,9 @@ def _parse(line: bytes, where: str, machine: str) -> Measurement:
         other_version="use another --results folder",
     )
     try:
-        samples, sources = tuple(fields.pop("samples")), tuple(fields.pop("sources"))
-        found = Measurement(samples=samples, sources=sources, **fields)
+        for name in ("samples", "sources"):
+            fields[name] = tuple(fields[name])
+        found = Measurement(**fields)
     except (TypeError, KeyError):
         found = None
     if found is None or not _is_well_formed(found):

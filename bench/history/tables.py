@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -32,18 +33,13 @@ def change_table(series: Iterable[Series], order: Sequence[str]) -> pd.DataFrame
         order: all commits of the series, the oldest first.
     """
     position = {commit: index for index, commit in enumerate(order)}
-    found = [(one, change) for one in series for change in one.changes]
-    found.sort(key=lambda pair: (-position[_first(*pair).commit], -pair[1].ratio))
-    return pd.DataFrame([_row(*pair) for pair in found], columns=_COLUMNS)
+    rows = [_row(one, change) for one in series for change in one.changes]
+    rows.sort(key=lambda row: (-position[row["commit"]], -row["ratio"]))
+    return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def _first(one: Series, change: ChangePoint) -> Measurement:
-    """The first measurement at the new level."""
-    return one.points[change.index]
-
-
-def _row(one: Series, change: ChangePoint) -> dict[str, object]:
-    first, previous = _first(one, change), one.points[change.index - 1]
+def _row(one: Series, change: ChangePoint) -> dict[str, Any]:
+    previous, first = one.points[change.index - 1 : change.index + 1]
     return {
         **{name: getattr(one.last, name) for name in _CELL},
         "cell": one.cell,
@@ -53,7 +49,7 @@ def _row(one: Series, change: ChangePoint) -> dict[str, object]:
         "ratio": change.ratio,
         "ratio_low": change.low,
         "ratio_high": change.high,
-        "direction": _direction(change, one.last.unit),
+        "direction": _direction(change.ratio, one.last.unit),
         "commits_before": change.before,
         "commits_after": change.after,
         "also_changed": _also_changed(previous, first),
@@ -71,7 +67,7 @@ def readable_changes(table: pd.DataFrame) -> pd.DataFrame:
             "cell": row["cell"],
             "measure": row["measure"],
             "is": row["direction"],
-            "by [95% interval]": ratio_text(row["ratio"], row["ratio_low"], row["ratio_high"]),
+            "by [95% interval]": _ratio_text(row["ratio"], row["ratio_low"], row["ratio_high"]),
             "commits": f"{row['commits_before']} + {row['commits_after']}",
             "machine": row["machine"],
         }
@@ -85,42 +81,40 @@ def verdict(series: Sequence[Series]) -> str:
     """How many series were judged, and why others can't be."""
     judged = sum(one.is_long_enough for one in series)
     shorter = len(series) - judged
-    lines = [f"{judged} of {len(series)} series judged"]
-    if shorter:
-        lines[0] += f" ({shorter} have fewer than {FEWEST} commits)"
-    lines.append(
-        f"a step is told from noise once {MIN_SIZE} commits are at the new level, so the newest "
-        f"{MIN_SIZE - 1} are not judged yet"
+    why = f" ({shorter} have fewer than {FEWEST} commits)" if shorter else ""
+    return (
+        f"{judged} of {len(series)} series judged{why}; a step is told from noise once {MIN_SIZE} "
+        f"commits are at the new level, so the newest {MIN_SIZE - 1} are not judged yet."
     )
-    return "; ".join(lines) + "."
 
 
-def ratio_text(ratio: float, low: float, high: float) -> str:
+def _ratio_text(ratio: float, low: float, high: float) -> str:
     """ "1.053x [1.041-1.066]": a step of 5% needs three decimals. Misses have no ratio."""
     if ratio in (0, math.inf):
         return "-"
 
     def number(value: float) -> str:
-        return (
-            text.MISSED if math.isinf(value) else f"{value:.3f}" if value < 10 else f"{value:.3g}"
-        )
+        if math.isinf(value):
+            return text.MISSED
+        return f"{value:.3f}" if value < 10 else f"{value:.3g}"
 
     return f"{number(ratio)}x [{number(low)}-{number(high)}]"
 
 
-def _direction(change: ChangePoint, unit: str) -> str:
-    if math.isinf(change.ratio):
+def _direction(ratio: float, unit: str) -> str:
+    if math.isinf(ratio):
         return "missing its target"
-    if change.ratio == 0:
+    if ratio == 0:
         return "no longer missing it"
     if unit == "s":
-        return "slower" if change.ratio > 1 else "faster"
-    return f"{'more' if change.ratio > 1 else 'fewer'} {unit}"
+        return "slower" if ratio > 1 else "faster"
+    return f"{'more' if ratio > 1 else 'fewer'} {unit}"
 
 
 def _also_changed(before: Measurement, after: Measurement) -> str:
-    pairs = {
-        name: (before.configuration.get(name), after.configuration.get(name))
-        for name in ("torch", "numpy")
-    }
-    return ", ".join(f"{name} {was} -> {now}" for name, (was, now) in pairs.items() if was != now)
+    changed = []
+    for name in ("torch", "numpy"):
+        was, now = before.configuration.get(name), after.configuration.get(name)
+        if was != now:
+            changed.append(f"{name} {was} -> {now}")
+    return ", ".join(changed)

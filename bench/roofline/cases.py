@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from bench.roofline.samples import READ, Requirement
 
@@ -41,55 +41,46 @@ class CaseSpec:
     asked: tuple[Requirement, ...] = ()
 
 
-def _dense(n: int, d: int) -> str:
-    return f"synthetic:n={n},d={d}"
+def _dense(
+    n: int, d: int, *asked: Requirement, dtype: str = "float32", note: str = "", **options: Any
+) -> CaseSpec:
+    name, problem = f"{n:,} x {d} {dtype}{note}", f"synthetic:n={n},d={d}"
+    return CaseSpec(name, problem, dtype, asked=asked, **options)
 
 
 def _near_read(at_most: float) -> Requirement:
     return Requirement("fused-cpu", READ, at_most, f"at most {at_most:g} x the time to read X")
 
 
-def _faster(entry: str, beside: str, factor: float) -> Requirement:
+def _faster(beside: str, factor: float, entry: str = "fused-cpu") -> Requirement:
     return Requirement(entry, beside, 1 / factor, f"{factor:g} x faster than {beside}")
 
 
 _SIZES = (100, 1_000, 10_000, 100_000)
-_CUDA_SHAPES = ((10_000_000, 16), (10_000_000, 54), (10_000_000, 128), (1_000_000, 784))
 
 CASES: tuple[CaseSpec, ...] = (
-    CaseSpec(
-        "1,000,000 x 54 float32",
-        _dense(1_000_000, 54),
-        "float32",
-        asked=(
-            _near_read(1.4),
-            _faster("fused-cpu", "torch-autograd", 3.5),
-            _faster("fused-cpu", "torch-compile", 2.8),
-        ),
+    _dense(
+        1_000_000,
+        54,
+        _near_read(1.4),
+        _faster("torch-autograd", 3.5),
+        _faster("torch-compile", 2.8),
     ),
-    CaseSpec(
-        "200,000 x 500 float32",
-        _dense(200_000, 500),
-        "float32",
-        asked=(_near_read(1.25), _faster("fused-cpu", "torch-autograd", 4)),
-    ),
-    CaseSpec("1,000,000 x 54 float64", _dense(1_000_000, 54), "float64", asked=(_near_read(1.4),)),
-    CaseSpec(
-        "100 x 4 float32",
-        _dense(100, 4),
-        "float32",
-        asked=(
-            Requirement("fused-cpu", "", 5e-6, "at most 5 µs a call, or:"),
-            _faster("fused-cpu", "torch-autograd", 5),
-        ),
+    _dense(200_000, 500, _near_read(1.25), _faster("torch-autograd", 4)),
+    _dense(1_000_000, 54, _near_read(1.4), dtype="float64"),
+    _dense(
+        100,
+        4,
+        Requirement("fused-cpu", "", 5e-6, "at most 5 µs a call, or:"),
+        _faster("torch-autograd", 5),
     ),
     CaseSpec(
         "batch of 64, 200,000 x 54 float32",
-        _dense(200_000, 54),
+        "synthetic:n=200000,d=54",
         "float32",
         work="batch",
         asked=(
-            _faster("fused-cpu", SINGLES, 3),
+            _faster(SINGLES, 3),
             *(Requirement("fused-cpu", f, 1.6, f"at most 1.6 x {f}") for f in FLOORS),
         ),
     ),
@@ -99,29 +90,24 @@ CASES: tuple[CaseSpec, ...] = (
         "float32",
         kernels=("numpy", "torch-autograd", "fused-cpu"),
         work="csr",
-        asked=(_faster("fused-cpu", SCIPY, 2),),
+        asked=(_faster(SCIPY, 2),),
     ),
-    *(CaseSpec(f"{n:,} x 54 float32", _dense(n, 54), "float32") for n in _SIZES),
-    *(CaseSpec(f"{n:,} x 54 float32, cold", _dense(n, 54), "float32", cold=True) for n in _SIZES),
+    *(_dense(n, 54) for n in _SIZES),
+    *(_dense(n, 54, note=", cold", cold=True) for n in _SIZES),
 )
 
 CUDA_CASES: tuple[CaseSpec, ...] = tuple(
-    CaseSpec(
-        f"{n:,} x {d} float32, cuda",
-        _dense(n, d),
-        "float32",
+    _dense(
+        n,
+        d,
+        Requirement("fused-cuda", READ, 1 / 0.9, "90% of the read bandwidth"),
+        _faster("torch-autograd", 1.9, "fused-cuda"),
+        *(Requirement("fused-cuda", k, 1.0, f"faster than {k}") for k in ("torch-compile", "jax")),
+        note=", cuda",
         kernels=CUDA_KERNELS,
         device="cuda",
-        asked=(
-            Requirement("fused-cuda", READ, 1 / 0.9, "90% of the read bandwidth"),
-            _faster("fused-cuda", "torch-autograd", 1.9),
-            *(
-                Requirement("fused-cuda", k, 1.0, f"faster than {k}")
-                for k in ("torch-compile", "jax")
-            ),
-        ),
     )
-    for n, d in _CUDA_SHAPES
+    for n, d in ((10_000_000, 16), (10_000_000, 54), (10_000_000, 128), (1_000_000, 784))
 )
 
 
@@ -132,7 +118,6 @@ def chosen_cases(
 
     Where neither is named, these are all cases of the devices.
     """
-    known = (*CASES, *CUDA_CASES)
     own = tuple(
         CaseSpec(
             f"{problem} {dtype}" + ("" if device == "cpu" else f", {device}"),
@@ -146,5 +131,5 @@ def chosen_cases(
     )
     if own and not names:
         return own
-    there = [case for case in known if case.device in devices]
+    there = (case for case in (*CASES, *CUDA_CASES) if case.device in devices)
     return (*own, *(c for c in there if not names or any(name in c.name for name in names)))

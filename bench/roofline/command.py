@@ -40,11 +40,7 @@ Examples:
     help="Type of the numbers, for your own problems.",
 )
 @click.option(
-    "--rounds",
-    type=click.IntRange(min=3),
-    default=21,
-    show_default=True,
-    help="Samples a call.",
+    "--rounds", type=click.IntRange(min=3), default=21, show_default=True, help="Samples a call."
 )
 @click.option("--twice", is_flag=True, help="Measure everything twice, and compare the two.")
 @results_option("roofline.json, tables and plots")
@@ -83,8 +79,8 @@ def roofline(
     for name in ("roofline_first", "roofline") if twice else ("roofline",):
         measured = measure(chosen, rounds, kernels, lambda case: click.echo(case, err=True))
         runs.append(_write(measured, folder, name))
-    click.echo(text.machine_line(measured.environment) + "\n")
     tables = runs[-1]
+    click.echo(text.machine_line(measured.environment) + "\n")
     _print(tables.readable_calls)
     for line in tables.reasons:
         click.echo(f"not measured: {line}\n")
@@ -107,8 +103,7 @@ def _check(kernels: tuple[str, ...], devices: tuple[str, ...]) -> None:
     from logreg_kernels.torch_kernels.devices import device_unavailable
 
     for device in devices:
-        reason = device_unavailable(device)
-        if reason:
+        if reason := device_unavailable(device):
             raise InputError(f"{reason}: leave --device out for all that are here")
     for kernel in kernels:
         if kernel not in KERNELS or all(why_not_timed(kernel, device) for device in devices):

@@ -15,11 +15,11 @@ from bench.cells.plan import why_not_timed
 from bench.measure.bandwidth import cache_sizes, last_level_cache_bytes, reader, sweeper
 from bench.measure.environment import environment
 from bench.measure.kernel_time import Call, time_calls, value_and_grad_call
-from bench.measure.verify import Expected, KernelMismatch, expectations, verify
+from bench.measure.verify import KernelMismatch, expectations, verify
 from bench.problems import Problem, load_problem
 from bench.roofline.cases import FLOORS, SCIPY, SINGLES, CaseSpec
 from bench.roofline.samples import READ, Case, Roofline, TimedCall
-from logreg_kernels import KERNELS, Objective, bind
+from logreg_kernels import Objective, bind
 
 N_MODELS = 64
 # Rows of the floor's blocks: their 64 logits in float32 fill half of a second-level cache.
@@ -54,45 +54,34 @@ def measure_case(spec: CaseSpec, rounds: int, only: Sequence[str] = ()) -> Case:
     """Bind and verify the kernels of a case, then time all of its calls in turns."""
     problem = _problem(spec.problem)
     X = problem.X.astype(spec.dtype)  # one copy, which every kernel on the CPU reads
-    expected = expectations(problem, spec.dtype)
-    calls: dict[str, Call] = {}
-    traffic: dict[str, int | None] = {}
-    refused: dict[str, str] = {}
-    bound: dict[str, Objective] = {}
-    for kernel in only or spec.kernels:
-        try:
-            objective = _bound(kernel, X, problem, spec, expected)
-        except (ValueError, TypeError, KernelMismatch) as error:
-            refused[kernel] = str(error)
-            continue
-        bound[kernel] = objective
-        calls[kernel] = _call(objective, spec)
-        traffic[kernel] = objective.traffic_bytes
-    arrays = _parts(X) if spec.device == "cpu" else [objective.X for objective in _torch(bound)]
+    bound, refused = _bound(only or spec.kernels, X, problem, spec)
+    calls = {name: _call(objective, spec) for name, objective in bound.items()}
+    traffic = {name: objective.traffic_bytes for name, objective in bound.items()}
+    arrays = _parts(X)
+    x_bytes = sum(int(array.nbytes) for array in arrays)
+    if spec.device != "cpu":
+        arrays = [o.X for o in bound.values() if isinstance(o.X, torch.Tensor)][:1]
     if arrays:
-        calls = {READ: reader(arrays[:3]), **calls}
-        traffic[READ] = sum(int(array.nbytes) for array in arrays[:3])
+        calls = {READ: reader(arrays), **calls}
+        traffic[READ] = sum(int(array.nbytes) for array in arrays)
     if spec.work == "csr":
         calls[SCIPY] = _scipy_products(X)
-        traffic[SCIPY] = 2 * (traffic[READ] or 0)
+        traffic[SCIPY] = 2 * x_bytes
     if spec.work == "batch":
         calls |= _batch_floors(X, bound.get("fused-cpu"))
     synchronize = next((o.synchronize for o in bound.values()), lambda: None)
     before = sweeper(spec.device) if spec.cold else None
     times = time_calls(calls, rounds, synchronize, before_each=before)
-    entries = [TimedCall(name, traffic.get(name), tuple(times[name])) for name in calls]
-    entries += [TimedCall(name, None, (), reason) for name, reason in refused.items()]
-    x_bytes = sum(int(array.nbytes) for array in _parts(X))
-    n, d = X.shape
+    timed = [TimedCall(name, traffic.get(name), tuple(times[name])) for name in calls]
     return Case(
         name=spec.name,
-        n_samples=n,
-        n_features=d,
+        n_samples=X.shape[0],
+        n_features=X.shape[1],
         dtype=spec.dtype,
         device=spec.device,
         x_bytes=x_bytes,
         state=_state(spec, x_bytes),
-        entries=tuple(entries),
+        entries=(*timed, *(TimedCall(name, None, (), reason) for name, reason in refused.items())),
         asked=spec.asked,
     )
 
@@ -103,22 +92,24 @@ def _problem(spec: str) -> Problem:
 
 
 def _bound(
-    kernel: str, X: Any, problem: Problem, spec: CaseSpec, expected: list[Expected]
-) -> Objective:
-    """The kernel bound to X, after it has matched the reference on this X.
-
-    Raises:
-        ValueError: there is no such kernel, or it can't be timed on this device.
-        KernelMismatch: it does not compute the objective.
-    """
-    if kernel not in KERNELS:
-        raise ValueError(f"there is no kernel {kernel!r}; there are {', '.join(KERNELS)}")
-    reason = why_not_timed(kernel, spec.device)
-    if reason:
-        raise ValueError(reason)
-    objective = bind(kernel, X, problem.y, l2=problem.l2, device=spec.device, dtype=spec.dtype)
-    verify(objective, problem, expected)
-    return objective
+    kernels: Sequence[str], X: Any, problem: Problem, spec: CaseSpec
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The kernels bound to X that match the reference on it, and why others can't be timed."""
+    expected = expectations(problem, spec.dtype)
+    bound, refused = {}, {}
+    for kernel in kernels:
+        if reason := why_not_timed(kernel, spec.device):
+            refused[kernel] = reason
+            continue
+        try:
+            objective = bind(
+                kernel, X, problem.y, l2=problem.l2, device=spec.device, dtype=spec.dtype
+            )
+            verify(objective, problem, expected)
+            bound[kernel] = objective
+        except (ValueError, TypeError, KernelMismatch) as error:
+            refused[kernel] = str(error)
+    return bound, refused
 
 
 def _call(objective: Objective, spec: CaseSpec) -> Call:
@@ -133,10 +124,6 @@ def _call(objective: Objective, spec: CaseSpec) -> Call:
 def _parts(X: Any) -> list[Any]:
     """The arrays that X consists of."""
     return [X.data, X.indices, X.indptr] if isinstance(X, csr_array) else [X]
-
-
-def _torch(bound: dict[str, Any]) -> list[Any]:
-    return [o for o in bound.values() if isinstance(o.X, torch.Tensor)]
 
 
 def _scipy_products(X: csr_array) -> Call:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -34,18 +35,16 @@ def plot(tables: Tables, caches: Mapping[str, int]) -> Figure:
     share = calls["of_read"].astype(float)
     drawn = calls[np.isfinite(share) & calls["traffic_bytes"].notna()]
     kernels = drawn[drawn["entry"] != READ]
-    names = list(dict.fromkeys(kernels["entry"]))
-    names = [n for n in _KNOWN if n in names] + [n for n in names if n not in _KNOWN]
-    colours = dict(zip(_KNOWN, COLOURS, strict=False))
-    for number, name in enumerate(n for n in names if n not in _KNOWN):
-        colours[name] = _LEFT[number % len(_LEFT)]
+    others = [name for name in kernels["entry"].unique() if name not in _KNOWN]
+    colours = {**dict(zip(_KNOWN, COLOURS, strict=False)), **dict(zip(others, cycle(_LEFT)))}
+    names = [name for name in colours if name in set(kernels["entry"])]
     required = kernels["case"].isin(tables.requirements.get("case", ()))
     bars = kernels[required] if required.any() else kernels
     sweep = _sweep(drawn)
     with plot_style():
         height = max(4.2, 1.2 + 0.9 * bars["case"].nunique())
-        figure = Figure(figsize=(7.5 if sweep.empty else 13, height))
-        ratios = (1,) if sweep.empty else (1, 1.1)
+        width, columns, ratios = (7.5, 4, (1,)) if sweep.empty else (13, 7, (1, 1.1))
+        figure = Figure(figsize=(width, height))
         panels = figure.subplots(1, len(ratios), width_ratios=ratios, squeeze=False)[0]
         _bars(panels[0], bars, colours)
         if not sweep.empty:
@@ -53,7 +52,6 @@ def plot(tables: Tables, caches: Mapping[str, int]) -> Figure:
             panels[1].plot([], [], color="black", lw=2.2, label="the roof: reading X once")
         for name in names:
             panels[-1].plot([], [], color=colours[name], lw=4, label=plain(name))
-        columns = 4 if sweep.empty else 7
         figure.legend(loc="outside lower center", ncols=columns, frameon=False)
     return figure
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.command import text
+from bench.command.tables import rows_of
 from bench.roofline.samples import READ, Case, Requirement, Roofline
 from bench.statistics.intervals import median_interval, ratio_interval
 
@@ -22,28 +24,26 @@ class Tables:
         calls: see `calls_table`.
         requirements: see `requirement_table`; empty where no case has any.
         readable_calls, readable_requirements: the same with units.
+        reasons: why calls were not measured, a line for each reason.
     """
 
     calls: pd.DataFrame
     requirements: pd.DataFrame
     readable_calls: pd.DataFrame
     readable_requirements: pd.DataFrame
-
-    @property
-    def reasons(self) -> list[str]:
-        """Why calls were not measured, a line for each reason."""
-        found = self.calls[self.calls["reason"] != ""]
-        return list(dict.fromkeys(found["entry"] + ": " + found["reason"]))
+    reasons: list[str]
 
 
 def tables_of(roofline: Roofline) -> Tables:
     """All tables of a roofline."""
     calls, requirements = calls_table(roofline), requirement_table(roofline)
+    not_measured = calls[calls["reason"] != ""]
     return Tables(
         calls,
         requirements,
-        pd.DataFrame([_readable_call(row) for row in calls.to_dict("records")]),
-        pd.DataFrame([_readable_requirement(row) for row in requirements.to_dict("records")]),
+        pd.DataFrame(map(_readable_call, rows_of(calls))),
+        pd.DataFrame(map(_readable_requirement, rows_of(requirements))),
+        list(dict.fromkeys(not_measured["entry"] + ": " + not_measured["reason"])),
     )
 
 
@@ -58,7 +58,6 @@ def calls_table(roofline: Roofline) -> pd.DataFrame:
     """
     rows = []
     for case in roofline.cases:
-        read = case.samples(READ)
         for call in case.entries:
             row: dict[str, Any] = {
                 "case": case.name,
@@ -71,19 +70,19 @@ def calls_table(roofline: Roofline) -> pd.DataFrame:
                 "x_bytes": case.x_bytes,
                 "traffic_bytes": call.traffic_bytes,
                 "reason": call.reason,
+                **dict.fromkeys(_MEASURED),
             }
             if call.seconds_per_call:
-                median = median_interval(call.seconds_per_call)
-                row |= {"median_s": median.median, "low_s": median.low, "high_s": median.high}
-                if call.traffic_bytes is not None and median.median:
-                    row["gb_per_s"] = call.traffic_bytes / median.median / 1e9
-                if read:
+                time = median_interval(call.seconds_per_call)
+                row |= {"median_s": time.median, "low_s": time.low, "high_s": time.high}
+                if call.traffic_bytes is not None and time.median:
+                    row["gb_per_s"] = call.traffic_bytes / time.median / 1e9
+                if read := case.samples(READ):
                     share = ratio_interval(call.seconds_per_call, read)
-                    ends = {"of_read_low": share.low, "of_read_high": share.high}
-                    row |= {"of_read": share.median, **ends}
+                    row["of_read"] = share.median
+                    row |= {"of_read_low": share.low, "of_read_high": share.high}
             rows.append(row)
-    frame = pd.DataFrame(rows)
-    return frame.reindex(columns=[*frame.columns, *(c for c in _MEASURED if c not in frame)])
+    return pd.DataFrame(rows)
 
 
 def requirement_table(roofline: Roofline) -> pd.DataFrame:
@@ -126,55 +125,45 @@ def agreement(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     if first.empty or second.empty:
         return pd.DataFrame()
     both = first.merge(second, on=["case", "entry", "asked"], suffixes=("_first", "_second"))
-    rows = []
-    for row in both.dropna(subset=["measured_first", "measured_second"]).to_dict("records"):
-        shown = {"case": row["case"], "kernel": row["entry"], "asked": row["asked"]}
-        for run in ("first", "second"):
-            median, low, high = (row[f"{name}_{run}"] for name in ("measured", "low", "high"))
-            shown[run] = f"{median:.3g} [{low:.3g}-{high:.3g}]"
-        overlap = max(row["low_first"], row["low_second"]) <= min(
-            row["high_first"], row["high_second"]
-        )
-        rows.append({**shown, "agree": "yes" if overlap else "no"})
-    return pd.DataFrame(rows)
+    both = both.dropna(subset=["measured_first", "measured_second"])
+    shown = both[["case", "entry", "asked"]].rename(columns={"entry": "kernel"})
+    for run in ("first", "second"):
+        ends = both[[f"{name}_{run}" for name in ("measured", "low", "high")]]
+        shown[run] = ["{:.3g} [{:.3g}-{:.3g}]".format(*row) for row in ends.to_numpy(float)]
+    low, high = both[["low_first", "low_second"]], both[["high_first", "high_second"]]
+    shown["agree"] = np.where(low.max(axis=1) <= high.min(axis=1), "yes", "no")
+    return shown
 
 
 def _measured(case: Case, requirement: Requirement) -> tuple[float | None, ...]:
     """The median of what is required, and the ends of its interval."""
     times, beside = case.samples(requirement.entry), case.samples(requirement.beside)
-    if times and not requirement.beside:
-        alone = median_interval(times)
-        return alone.median, alone.low, alone.high
-    if times and beside:
-        ratio = ratio_interval(beside, times)
-        return ratio.median, ratio.low, ratio.high
-    return None, None, None
+    if not times or (requirement.beside and not beside):
+        return None, None, None
+    found = ratio_interval(beside, times) if requirement.beside else median_interval(times)
+    return found.median, found.low, found.high
 
 
-def _readable_call(row: dict[Any, Any]) -> dict[str, str]:
-    shown = {
+def _readable_call(row: dict[str, Any]) -> dict[str, str]:
+    time, n_bytes, speed, share = "not measured", "", "", ""
+    if not pd.isna(row["median_s"]):
+        time = text.seconds_with_range(row["median_s"], row["low_s"], row["high_s"])
+    if not pd.isna(row["gb_per_s"]):
+        n_bytes, speed = f"{row['traffic_bytes'] / 1e6:,.4g} MB", f"{row['gb_per_s']:.3g}"
+    if not pd.isna(row["of_read"]):
+        share = f"{row['of_read']:.0%} [{row['of_read_low']:.0%}-{row['of_read_high']:.0%}]"
+    return {
         "case": row["case"],
         "X": row["x"],
         "kernel": row["entry"],
-        "per call [95% interval]": "not measured",
-        "bytes": "",
-        "GB/s": "",
-        "of the read speed": "",
+        "per call [95% interval]": time,
+        "bytes": n_bytes,
+        "GB/s": speed,
+        "of the read speed": share,
     }
-    if not pd.isna(row["median_s"]):
-        shown["per call [95% interval]"] = text.seconds_with_range(
-            row["median_s"], row["low_s"], row["high_s"]
-        )
-    if not pd.isna(row["gb_per_s"]):
-        shown["bytes"] = f"{row['traffic_bytes'] / 1e6:,.4g} MB"
-        shown["GB/s"] = f"{row['gb_per_s']:.3g}"
-    if not pd.isna(row["of_read"]):
-        ends = f"{row['of_read_low']:.0%}-{row['of_read_high']:.0%}"
-        shown["of the read speed"] = f"{row['of_read']:.0%} [{ends}]"
-    return shown
 
 
-def _readable_requirement(row: dict[Any, Any]) -> dict[str, str]:
+def _readable_requirement(row: dict[str, Any]) -> dict[str, str]:
     """What was asked for as "x faster" is shown as that."""
     median, low, high = row["measured"], row["low"], row["high"]
     if row["verdict"] == "not measured":

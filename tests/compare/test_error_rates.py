@@ -19,8 +19,7 @@ from bench.compare.error_rates import _required, _row, measure_error_rates
 from bench.compare.injection import reads_of, rows_for_share
 from bench.compare.prepared_cell import PreparedCell
 from bench.compare.sampling import Plan
-from bench.counters.reads_csr import counted_csr, counting_sparse
-from bench.counters.reads_numpy import Reads
+from bench.counters.reads_numpy import Reads, counted_csr, counting_sparse
 
 ROOT = Path(__file__).parents[2]
 AT = ("cpu", "float64")

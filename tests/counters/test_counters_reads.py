@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array, random_array
 
-from bench.counters.reads_csr import counted_csr, counting_sparse
-from bench.counters.reads_numpy import Reads, counted_array
+from bench.counters.reads_numpy import Reads, counted_array, counted_csr, counting_sparse
 from bench.counters.reads_of_x import COUNTED, count_reads, counting_reads, reads_of_call
 from bench.counters.reads_torch import TorchReads
 from logreg_kernels import bind

@@ -27,9 +27,8 @@ from bench.errors import InputError
 from bench.history.append import append_records
 from bench.history.command import FORMATS
 from bench.history.export_pytest import stats_of
-from bench.history.exports import EXPORTS, Export
+from bench.history.exports import EXPORTS, Export, measured_at
 from bench.history.measurements import measurements_of
-from bench.history.one_commit import measured_at
 from bench.history.store import HistoryStore, Measurement
 from bench.records import RecordStore
 
