@@ -15,8 +15,7 @@ from logreg_kernels.fused_cuda.launch import (
     launching,
     reduce_partials,
 )
-from logreg_kernels.torch_kernels.data import TorchData
-from logreg_kernels.torch_kernels.devices import TORCH_DTYPES, as_indices
+from logreg_kernels.torch_kernels.devices import TORCH_DTYPES, TorchData, as_indices
 
 
 @dataclass(frozen=True, kw_only=True)
