@@ -202,31 +202,6 @@ def device_code() -> ModuleType:
     return device
 
 
-def reduce_partials(
-    partials: torch.Tensor,
-    w: torch.Tensor | None,
-    penalty: torch.Tensor,
-    value: torch.Tensor | None,
-    grad: torch.Tensor,
-    n_rows: int,
-    n_programs: int,
-    dtype: DType,
-) -> None:
-    """Launch the device's `reduce_partials`, which writes grad and, unless it is None, value.
-
-    Args:
-        value: 0-d, or (k,) for k models; grad is then (k, d).
-    """
-    n_models = 1 if value is None or value.ndim == 0 else value.shape[0]
-    n_coefficients = grad.numel() // n_models
-    batch = value is not None and value.ndim == 1
-    options = reduction_options(n_coefficients, dtype, batch)
-    n_column_blocks = (n_coefficients - 1) // options["BLOCK_K"] + 1
-    device_code().reduce_partials[(n_column_blocks + (value is not None), n_models)](
-        partials, w, penalty, value, grad, n_rows, n_programs, **options
-    )
-
-
 @contextlib.contextmanager
 def launching(X: torch.Tensor) -> Iterator[None]:
     """Launch on the device of `X`, which Triton does not do by itself.
