@@ -47,7 +47,7 @@ class Objective(ABC):
     A kernel overrides `value_and_grad`, `as_coefficients`, and what else it offers.
 
     Args:
-        X: design matrix, shape (n, d), in the kernel's library, or what stands for one there.
+        X: design matrix, shape (n, d), in the kernel's library.
         l2: penalty; l2/2 ||w||^2 is part of f.
         dtype: floating-point type of w, value and gradient.
         coefficient_shape: shape of w and of the gradient: (d,) for two classes, (c, d) for more.
@@ -87,17 +87,17 @@ class Objective(ABC):
     def traffic_bytes(self) -> int | None:
         """Bytes that one `value_and_grad` over all rows moves between memory and processor.
 
-        By the model that the roofline is drawn by: X as often as it is read, and the labels.
-        None where the kernel has no such model.
+        This is the roofline's model: X as often as it is read, and the labels. None where the
+        kernel has no such model.
         """
         return None
 
     @property
     def storage_roundoff(self) -> float:
-        """By how much each entry of X was rounded at most, relatively, beyond rounding to `dtype`.
+        """Largest relative rounding of an entry of X, beyond that to `dtype`.
 
-        Above 0 where a kernel stores X in fewer bits. It then evaluates f of the rounded X, and is
-        verified with that much more tolerance.
+        It is above 0 where a kernel stores X in fewer bits. Such a kernel evaluates f of the
+        rounded X, and is verified with that much more tolerance.
         """
         return 0.0
 

@@ -14,8 +14,7 @@ from logreg_kernels.jax_kernel.kernel import JaxKernel
 from logreg_kernels.numpy_kernel.kernel import NumpyKernel
 from logreg_kernels.torch_kernels.autograd import TorchAutograd
 from logreg_kernels.torch_kernels.compile import TorchCompile
-from logreg_kernels.validation import check_dtype, check_l2, check_labels, check_matrix
-from logreg_kernels.validation_sparse import filled
+from logreg_kernels.validation import check_dtype, check_l2, check_labels, check_matrix, filled
 
 # A new kernel is one file and one entry here. Tests, suites, tables and plots then have it.
 _KERNELS: tuple[Kernel, ...] = (

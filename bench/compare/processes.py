@@ -44,7 +44,7 @@ _PRELOADED = (
     "bench.optimizers",
     "bench.problems",
     # Both load Numba; the second one is the name in older commits.
-    "logreg_kernels.fused_cpu.binary",
+    "logreg_kernels.fused_cpu.objective",
     "logreg_kernels.fused_cpu_binary",
 )
 

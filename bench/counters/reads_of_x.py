@@ -35,7 +35,7 @@ from bench.counters.reads_numpy import (
 )
 from bench.counters.reads_torch import TorchReads
 from logreg_kernels import KERNELS, bind
-from logreg_kernels.torch_kernels.data import TorchData
+from logreg_kernels.torch_kernels.devices import TorchData
 
 COUNTED = ("numpy", "torch-autograd", "fused-cpu")
 NOT_COUNTED = {

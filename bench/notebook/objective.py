@@ -15,8 +15,7 @@ from torch.nn.functional import binary_cross_entropy
 from bench.notebook.models import Model, bare_parameter
 from bench.problems import Problem
 from logreg_kernels.contract import Array, DType
-from logreg_kernels.torch_kernels.data import TorchData
-from logreg_kernels.torch_kernels.devices import TORCH_DTYPES
+from logreg_kernels.torch_kernels.devices import TORCH_DTYPES, TorchData
 
 Loss: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """A mean over rows, of a model's outputs and the labels."""

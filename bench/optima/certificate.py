@@ -13,7 +13,7 @@ from bench.optima.hessian_size import forms_hessian
 from bench.optima.reference import reference_objective
 from bench.optima.rounding import gamma, gradient_error, logit_error, unit_roundoff
 from bench.problems import Problem
-from logreg_kernels.numpy_kernel.products import weighted_gram
+from logreg_kernels.numpy_kernel.objective import weighted_gram
 
 Vector = NDArray[np.floating[Any]]
 Matrix = NDArray[np.floating[Any]]

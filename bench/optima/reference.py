@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from bench.optima.rounding import unit_roundoff, value_error
 from bench.problems import Problem
-from logreg_kernels.numpy_kernel.binary import NumpyBinary
 from logreg_kernels.numpy_kernel.kernel import NumpyKernel
-from logreg_kernels.numpy_kernel.softmax import NumpySoftmax
+from logreg_kernels.numpy_kernel.objective import NumpyBinary, NumpySoftmax
 
 
 def reference_objective(problem: Problem) -> NumpyBinary | NumpySoftmax:

@@ -42,9 +42,7 @@ class FusedCpu(Kernel):
     def bind(self, X: Matrix, y: Labels, *, l2: float, device: str, dtype: DType) -> Objective:
         """Keep the data where it is. Compile all passes, or load them from disk."""
         # Numba takes half a second to import. Only those who use it should wait.
-        from logreg_kernels.fused_cpu.binary import FusedCpuBinary
-        from logreg_kernels.fused_cpu.data import operand_of
-        from logreg_kernels.fused_cpu.softmax import FusedCpuSoftmax
+        from logreg_kernels.fused_cpu.objective import FusedCpuBinary, FusedCpuSoftmax, operand_of
 
         shape = coefficient_shape(y, X.shape[1])
         two_classes = len(shape) == 1

@@ -17,13 +17,9 @@ from numba.core import cgutils
 I1, I8, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 32, 64))
 
 
-def vector_bytes() -> int:
-    """Bytes of a vector register of this machine: of AVX-512, of AVX, or 16."""
-    features = llvm.get_host_cpu_features()
-    return 64 if features.get("avx512f") else 32 if features.get("avx") else 16
-
-
-VECTOR_BYTES = vector_bytes()
+_FEATURES = llvm.get_host_cpu_features()
+# Of a vector register of this machine.
+VECTOR_BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx") else 16
 REGISTERS = 32 if VECTOR_BYTES == 64 else 16
 
 

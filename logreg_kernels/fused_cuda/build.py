@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,40 +51,22 @@ CAPABILITIES = (80, 90)
 
 @dataclass(frozen=True)
 class KernelBuild:
-    """One device function, compiled for one target, as the assembler reports it.
-
-    Args:
-        dtype: of w, value and gradient.
-        storage: type of X.
-        rows: with row indices.
-        capability: of the target, times ten.
-        registers: 32-bit registers a thread.
-        spilled_bytes: stack and local memory a thread. There are no local arrays here, so this is
-            what the registers did not hold.
-        shared_bytes: shared memory a program.
-        load_bytes: the widest load of one lane from global memory.
-    """
+    """One device function, compiled for one target, as the assembler reports it."""
 
     kernel: str
-    dtype: DType
-    storage: str
+    dtype: DType  # of w, value and gradient
+    storage: str  # type of X
     n_classes: int
     n_features: int
-    rows: bool
-    capability: int
+    rows: bool  # with row indices
+    capability: int  # of the target, times ten
     num_warps: int
-    registers: int
+    registers: int  # of 32 bits, a thread
+    # Stack and local memory a thread. There are no local arrays: registers did not hold this.
     spilled_bytes: int
-    shared_bytes: int
-    load_bytes: int
+    shared_bytes: int  # a program
+    load_bytes: int  # the widest load of one lane from global memory
     ptx: str
-
-    def line(self) -> str:
-        """The build as a line of the table; its PTX is left out."""
-        return _line([str(value) for value in dataclasses.astuple(self)[:-1]])
-
-
-HEADINGS = tuple(field.name for field in dataclasses.fields(KernelBuild))[:-1]
 
 
 def build(
@@ -175,20 +157,18 @@ def build_all(
     capabilities: Sequence[int] = CAPABILITIES,
 ) -> Iterator[KernelBuild]:
     """All that evaluations launch at each shape (c, d), with and without row indices."""
-    for dtype, (n_classes, n_features), capability in itertools.product(
-        dtypes, shapes, capabilities
-    ):
-        if n_features > max_features(dtype):
+    for dtype, (c, d), capability in itertools.product(dtypes, shapes, capabilities):
+        if d > max_features(dtype):
             continue
-        for kernel in launched_kernels(n_classes, n_features, dtype):
+        for kernel in launched_kernels(c, d, dtype):
             half = ("bfloat16",) if dtype == "float32" and kernel != "reduce_partials" else ()
             for rows in (False, True) if kernel in WITH_ROWS else (False,):
                 for storage in (None, *half):
                     yield build(
                         kernel,
                         dtype,
-                        n_features,
-                        n_classes=n_classes,
+                        d,
+                        n_classes=c,
                         rows=rows,
                         capability=capability,
                         storage=storage,
@@ -222,26 +202,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shapes: Sequence[tuple[int, int]] = SHAPES
     if options.n_features or options.n_classes:
         shapes = [*itertools.product(options.n_classes or [2], options.n_features or WIDTHS)]
-    builds: list[KernelBuild] = []
+    records: list[dict[str, Any]] = []
     try:
         for built in build_all(options.dtype or DTYPES, shapes, options.capability or CAPABILITIES):
-            if not (builds or options.json):
-                print(_line(HEADINGS))
-            builds.append(built)
+            record = dataclasses.asdict(built)
             if not options.json:
-                print(built.line(), flush=True)
-        if not builds:
+                if not records:
+                    print(_line(record))
+                print(_line(record.values()), flush=True)
+            records.append(record)
+        if not records:
             raise ValueError(f"no dtype takes more than {max_features('float32')} columns")
     except (ImportError, RuntimeError, ValueError) as error:
         print(f"fused_cuda.build: {error}", file=sys.stderr)
         return 2
     if options.json:
-        print(json.dumps([dataclasses.asdict(built) for built in builds]))
+        print(json.dumps(records))
     return 0
 
 
-def _line(cells: Sequence[str]) -> str:
-    return f"{cells[0]:<22}" + "".join(f"{cell:>14}" for cell in cells[1:])
+def _line(cells: Iterable[Any]) -> str:
+    """A line of the table. The last cell, the PTX, is left out."""
+    first, *others, _ = map(str, cells)
+    return f"{first:<22}" + "".join(f"{cell:>14}" for cell in others)
 
 
 def _specialisation(

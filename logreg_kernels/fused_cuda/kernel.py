@@ -21,15 +21,17 @@ from logreg_kernels.contract import (
     Objective,
     coefficient_shape,
 )
-from logreg_kernels.fused_cuda.binary import FusedCudaBinary
 from logreg_kernels.fused_cuda.launch import (
     device_code,
     max_coefficients,
     max_features,
     max_programs,
 )
-from logreg_kernels.fused_cuda.objective import FusedCudaObjective
-from logreg_kernels.fused_cuda.softmax import FusedCudaSoftmax
+from logreg_kernels.fused_cuda.objective import (
+    FusedCudaBinary,
+    FusedCudaObjective,
+    FusedCudaSoftmax,
+)
 from logreg_kernels.torch_kernels.devices import TORCH_DTYPES, device_unavailable, place
 
 

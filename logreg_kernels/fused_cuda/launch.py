@@ -16,7 +16,7 @@ from logreg_kernels.contract import DType
 
 _ITEMSIZE: dict[DType, int] = {"float32": 4, "float64": 8}
 _VECTOR_BYTES = 16  # the widest load of one lane
-_SECTOR_BYTES = 32  # the least that device memory hands out
+_SECTOR_BYTES = 32  # the smallest transfer from device memory
 # What a lane holds of X, of the gradient's sums (with more than two classes, of one class's
 # products) and of w: 128 bytes are 32 registers each. Half as much leaves fewer bytes in flight to
 # cover the latency of device memory. Twice as much, which only rows above 32 KiB take, leaves room
@@ -29,13 +29,12 @@ _MAX_ROW_BYTES = 1 << 16
 _REGISTERS = 1 << 16  # of a multiprocessor
 # Warps that those registers hold.
 _RESIDENT_WARPS: dict[DType, int] = {"float32": 16, "float64": 12}
-# For the partial sums of all programs. Only W of more than 0.5 MB means fewer programs. If all sums
-# had to be in L2, 1000 classes at d = 784 would leave most multiprocessors idle.
+# Memory for the partial sums of all programs. Only a W of more than 0.5 MB leads to fewer programs.
+# If all sums had to be in L2, 1000 classes at d = 784 would leave most multiprocessors idle.
 _MAX_PARTIALS_BYTES = 1 << 28
 # The interpreter runs programs one after the other. With several of them, each with several row
 # blocks, it goes through the same loops as a GPU.
 _INTERPRETED_PROGRAMS = 4
-
 
 # A block of the Hessian, 64 x 64: 16 registers a lane in float32, 32 in float64, with as many
 # again for the operands. 4 warps spill in float32 on sm_80.
@@ -184,7 +183,7 @@ def max_coefficients(dtype: DType) -> int:
 def max_programs(
     device: str, coefficient_shape: tuple[int, ...], dtype: DType, stored_bytes: int | None = None
 ) -> int:
-    """The programs that fill the device, or whose sums are within the memory limit."""
+    """As many programs as fill the device, or fewer where their sums would exceed the memory."""
     if torch.device(device).type == "cpu":
         resident = _INTERPRETED_PROGRAMS
     else:
@@ -200,31 +199,6 @@ def device_code() -> ModuleType:
     from logreg_kernels.fused_cuda import device
 
     return device
-
-
-def reduce_partials(
-    partials: torch.Tensor,
-    w: torch.Tensor | None,
-    penalty: torch.Tensor,
-    value: torch.Tensor | None,
-    grad: torch.Tensor,
-    n_rows: int,
-    n_programs: int,
-    dtype: DType,
-) -> None:
-    """Launch the device's `reduce_partials`, which writes grad and, unless it is None, value.
-
-    Args:
-        value: 0-d, or (k,) for k models; grad is then (k, d).
-    """
-    n_models = 1 if value is None or value.ndim == 0 else value.shape[0]
-    n_coefficients = grad.numel() // n_models
-    batch = value is not None and value.ndim == 1
-    options = reduction_options(n_coefficients, dtype, batch)
-    n_column_blocks = (n_coefficients - 1) // options["BLOCK_K"] + 1
-    device_code().reduce_partials[(n_column_blocks + (value is not None), n_models)](
-        partials, w, penalty, value, grad, n_rows, n_programs, **options
-    )
 
 
 @contextlib.contextmanager

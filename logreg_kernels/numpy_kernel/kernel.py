@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from logreg_kernels.contract import DType, Kernel, Labels, Matrix, coefficient_shape
-from logreg_kernels.numpy_kernel.binary import NumpyBinary
-from logreg_kernels.numpy_kernel.softmax import NumpySoftmax
+from logreg_kernels.numpy_kernel.objective import NumpyBinary, NumpySoftmax
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from logreg_kernels.contract import (
     coefficient_shape,
 )
 from logreg_kernels.torch_kernels.csr import TorchCSR, place_csr
-from logreg_kernels.torch_kernels.data import TorchData
 from logreg_kernels.torch_kernels.devices import (
     TORCH_DTYPES,
+    TorchData,
     as_indices,
     as_tensor,
     device_unavailable,

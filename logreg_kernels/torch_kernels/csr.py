@@ -44,16 +44,6 @@ class TorchCSR:
             for part in (X.values(), X.col_indices(), X.crow_indices())
         )
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of the entries."""
-        return self.by_row.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Where both lie."""
-        return self.by_row.device
-
     def __matmul__(self, W: torch.Tensor) -> torch.Tensor:
         """X W for dense W, (d,) or (d, k). Differentiable in W any number of times."""
         return _product(W, self.by_row, self.by_column)
@@ -63,9 +53,9 @@ class TorchCSR:
         pointers, columns = self.by_row.crow_indices(), self.by_row.col_indices()
         # Indexed like any tensor: -1 is the last row, and n is an error.
         start, count = pointers[:-1][rows].long(), pointers.diff()[rows].long()
-        row = torch.repeat_interleave(torch.arange(len(count), device=self.device), count)
+        row = torch.repeat_interleave(torch.arange(len(count), device=count.device), count)
         before = count.cumsum(0) - count
-        at = torch.arange(len(row), device=self.device) + (start - before)[row]
+        at = torch.arange(len(row), device=count.device) + (start - before)[row]
         column, values = columns[at], self.by_row.values()[at]
         by_column = torch.argsort(column, stable=True)
         shape = (len(count), self.shape[1])
@@ -87,7 +77,12 @@ class TorchCSR:
 
 def place_csr(X: CSRMatrix, device: str) -> TorchCSR:
     """X and its transpose on a device. On a CPU, X shares its memory."""
-    return TorchCSR(_placed(X, device), _placed(X.T.tocsr(), device))
+    tensors = []
+    for matrix in (X, X.T.tocsr()):
+        parts = (matrix.indptr, matrix.indices, matrix.data)
+        pointers, columns, values = (place(part, device) for part in parts)
+        tensors.append(_tensor(pointers, columns, values, matrix.shape))
+    return TorchCSR(*tensors)
 
 
 class _Product(torch.autograd.Function):
@@ -106,11 +101,6 @@ class _Product(torch.autograd.Function):
 def _product(B: torch.Tensor, A: torch.Tensor, A_T: torch.Tensor) -> torch.Tensor:
     product: torch.Tensor = _Product.apply(B, A, A_T)  # type: ignore[no-untyped-call]
     return product
-
-
-def _placed(X: CSRMatrix, device: str) -> torch.Tensor:
-    pointers, columns, values = (place(part, device) for part in (X.indptr, X.indices, X.data))
-    return _tensor(pointers, columns, values, X.shape)
 
 
 def _csr(

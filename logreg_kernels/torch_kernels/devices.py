@@ -1,16 +1,17 @@
-"""Whether torch has a device, and how arrays get onto it."""
+"""Whether torch has a device, how arrays get onto it, and objectives whose data lie there."""
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from logreg_kernels.contract import Array, DType
-from logreg_kernels.validation import check_rows
+from logreg_kernels.contract import Array, DType, Objective
+from logreg_kernels.validation import check_coefficients, check_rows
 
 TORCH_DTYPES: dict[DType, torch.dtype] = {"float32": torch.float32, "float64": torch.float64}
 
@@ -67,3 +68,26 @@ def synchronize(device: str) -> None:
     parsed = torch.device(device)
     if parsed.type != "cpu":
         getattr(torch, parsed.type).synchronize(parsed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchData(Objective):
+    """X on its device, a tensor or what stands for one, and how coefficients and rows get there."""
+
+    def as_coefficients(self, w: Array) -> torch.Tensor:
+        """A copy of `w` on this objective's device."""
+        return as_tensor(w, self.device, TORCH_DTYPES[self.dtype]).clone()
+
+    def as_rows(self, rows: NDArray[np.intp]) -> torch.Tensor:
+        """The indices on the device, as int64."""
+        return as_indices(rows, self.device)
+
+    def synchronize(self) -> None:
+        """Wait for the device."""
+        synchronize(self.device)
+
+    def checked(self, w: Array, name: str = "w") -> torch.Tensor:
+        """`w` on the device, refused if it has another shape. Not copied where it is there."""
+        coefficients = as_tensor(w, self.device, TORCH_DTYPES[self.dtype])
+        check_coefficients(coefficients, self.coefficient_shape, name)
+        return coefficients

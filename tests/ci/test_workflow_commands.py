@@ -149,7 +149,7 @@ def job_steps(workflow: str, job: str) -> list[Step]:
     return [s for s in listed if s.job == job and s.run and "pip install" not in s.run]
 
 
-KERNEL = "logreg_kernels/numpy_kernel/binary.py"
+KERNEL = "logreg_kernels/numpy_kernel/objective.py"
 KERNELS = '("numpy", "torch-autograd", "fused-cpu")\n'
 QUICK_PROBLEMS = '("iris", "breast_cancer", "digits", "synthetic:n=5000,d=50,cond=1000")'
 

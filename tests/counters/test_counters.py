@@ -28,8 +28,8 @@ from bench.errors import InputError
 from bench.optimizers.torch_first_order import TorchFirstOrder
 from bench.optimizers.torch_lbfgs import LBFGS
 from logreg_kernels import bind
-from logreg_kernels.fused_cpu.binary import FusedCpuBinary
-from logreg_kernels.numpy_kernel.binary import NumpyBinary
+from logreg_kernels.fused_cpu.objective import FusedCpuBinary
+from logreg_kernels.numpy_kernel.objective import NumpyBinary
 from logreg_kernels.torch_kernels.autograd import TorchAutogradObjective
 
 COMMITTED = Path(__file__).parents[2] / "results" / "counters.json"

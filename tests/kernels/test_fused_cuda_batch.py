@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from variants import Variant, bits, random_case, to_numpy
 
 from logreg_kernels import bind
-from logreg_kernels.fused_cuda.binary import FusedCudaBinary
 from logreg_kernels.fused_cuda.launch import max_batch_features
+from logreg_kernels.fused_cuda.objective import FusedCudaBinary
 
 
 def models(k: int, d: int, dtype: str, seed: int = 1, scale: float = 1.0) -> Any:

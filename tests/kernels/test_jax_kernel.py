@@ -48,7 +48,9 @@ def compilations() -> Iterator[list[str]]:
 def test_the_64_bit_mode_of_the_user_stays_as_it_was(variant: Variant, on: bool, c: int) -> None:
     import jax.numpy as jnp
 
-    with jax_kernel.x64() if on else nullcontext():
+    from logreg_kernels.jax_kernel.objective import x64
+
+    with x64() if on else nullcontext():
         objective: Any
         objective, w = bind_case(variant, random_case(33, 7, variant.dtype, c=c))
         results = [
@@ -175,5 +177,7 @@ def test_jax_for_cpus_only_and_other_devices(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_device_that_jax_does_not_find_is_one_line() -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device here")
+    from logreg_kernels.jax_kernel.objective import jax_device
+
     with pytest.raises(ValueError, match=r"^JAX finds no device 'cuda:1': .*: use torch-autograd$"):
-        jax_kernel._jax_device("cuda:1")
+        jax_device("cuda:1")

@@ -7,10 +7,9 @@ import pytest
 from exact import exact_value_and_grad, one_rounding
 from variants import Case, random_case
 
-from logreg_kernels.numpy_kernel import data as numpy_kernel_data
-from logreg_kernels.numpy_kernel.binary import NumpyBinary
+from logreg_kernels.numpy_kernel import objective as numpy_objective
 from logreg_kernels.numpy_kernel.kernel import NumpyKernel
-from logreg_kernels.numpy_kernel.softmax import NumpySoftmax
+from logreg_kernels.numpy_kernel.objective import NumpyBinary, NumpySoftmax
 from logreg_kernels.validation import DTYPES, DType
 
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -27,7 +26,7 @@ def bind_numpy(X: np.ndarray, y: np.ndarray, dtype: DType, l2: float = 0.1) -> N
 def test_batches_in_blocks_of_rows(
     dtype: DType, block_logits: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(numpy_kernel_data, "_BLOCK_LOGITS", block_logits)
+    monkeypatch.setattr(numpy_objective, "_BLOCK_LOGITS", block_logits)
     case = random_case(33, 7, dtype)
     objective = bind_numpy(case.X, case.y, dtype)
     W = np.random.default_rng(1).standard_normal((5, 7)).astype(dtype)
@@ -44,7 +43,7 @@ def test_values_of_a_batch_alone(dtype: DType) -> None:
     case = random_case(1025, 7, dtype)
     objective = bind_numpy(case.X, case.y, dtype)
     W = np.random.default_rng(1).standard_normal((400, 7)).astype(dtype)  # two blocks of rows
-    assert W.shape[0] * objective.n_samples > numpy_kernel_data._BLOCK_LOGITS
+    assert W.shape[0] * objective.n_samples > numpy_objective._BLOCK_LOGITS
     values = objective.value_batch(W)
     assert values.shape == (400,)
     assert values.dtype == dtype
@@ -60,7 +59,7 @@ def test_values_of_a_batch_alone(dtype: DType) -> None:
 def test_values_of_a_batch_of_more_classes(
     dtype: DType, block_logits: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(numpy_kernel_data, "_BLOCK_LOGITS", block_logits)
+    monkeypatch.setattr(numpy_objective, "_BLOCK_LOGITS", block_logits)
     case = random_case(33, 5, dtype, c=4)
     objective = NumpyKernel().bind(case.X, case.y, l2=0.1, device="cpu", dtype=dtype)
     assert isinstance(objective, NumpySoftmax)

@@ -1,7 +1,18 @@
-"""Passes of `fused-cpu` over a dense X with many models or classes: each reads X once.
+"""Passes of `fused-cpu` over a dense X: each reads X once.
 
-A block's logits, rows by models, become the weights of its rows and are multiplied with the rows
-while both lie in cache. No matrix of n rows and k columns is ever in memory.
+A pass takes a thread's part of the rows, `start` to `stop`, in blocks. A block stays in cache
+between its products with the coefficients and the sum of its weighted rows. No matrix of n rows and
+k columns is ever in memory.
+
+    X             (n, d)
+    sign, label   (n,), 2 y - 1 as int8 for two classes, y as int32 for more
+    w, v          (d,)
+    coefficients  W^T, (d, `padded(k)`), for k models or classes
+    rows          int64 indices (m,), or None for all; one out of range raises an IndexError
+    start, stop   positions in them
+    block         rows at a time
+
+The last arguments are totals in float64, which a pass adds to. Their padding stays 0.
 """
 
 # Numba types the arguments itself.
@@ -11,27 +22,120 @@ from __future__ import annotations
 
 import numpy as np
 
-from logreg_kernels.fused_cpu.blocks import FLUSH_ROWS, flush, take_rows
+from logreg_kernels.fused_cpu.blocks import (
+    FLUSH_ROWS,
+    ahead_of,
+    flush,
+    mean_value_and_grad,
+    take_rows,
+)
 from logreg_kernels.fused_cpu.compile import compiled, inlined
 from logreg_kernels.fused_cpu.losses import (
     add_nll_and_residuals,
+    curvature,
     curve_softmax,
+    nll_and_residuals,
     softmax,
     softmax_nll_and_residuals,
     softmax_weight,
 )
-from logreg_kernels.fused_cpu.products import add_products
+from logreg_kernels.fused_cpu.products import add_products, add_weighted_rows, row_products
+
+
+@compiled
+def add_grad(X, sign, w, rows, start, stop, block, grad):
+    """grad += sum_i (dnll_i/dz_i) x_i over a part of the rows; returns sum_i nll_i.
+
+    Traffic: d itemsize + 1 bytes a row, and 8 more with `rows`.
+    """
+    d = X.shape[1]
+    z, residual = np.empty(block, X.dtype), np.empty(block, X.dtype)
+    sums = np.zeros(d, X.dtype)
+    nll = 0.0
+    if rows is not None:
+        taken, taken_sign = np.empty((block, d), X.dtype), np.empty(block, np.int8)
+    for first in range(start, stop, block):
+        count = min(block, stop - first)
+        if rows is None:
+            source, at, signs, ahead = X, first, sign[first : first + count], ahead_of(X, block)
+        else:
+            take_rows(X, sign, rows[first : first + count], taken, taken_sign)
+            source, at, signs, ahead = taken, 0, taken_sign[:count], 0
+        row_products(source, at, count, w, z, ahead)
+        nll += nll_and_residuals(z, signs, residual)
+        add_weighted_rows(source, at, count, residual, sums, ahead)
+        if (first - start) % FLUSH_ROWS >= FLUSH_ROWS - block:
+            flush(sums, grad)
+    flush(sums, grad)
+    return nll
+
+
+@compiled
+def value_and_grad(X, sign, w, rows, l2, block):
+    """f(w) and its gradient in float64, on this thread alone.
+
+    It is one call: on a small X a second one would take longer than the work.
+    """
+    count = sign.shape[0] if rows is None else rows.shape[0]
+    grad = np.zeros(w.shape[0])
+    nll = add_grad(X, sign, w, rows, 0, count, block, grad)
+    return mean_value_and_grad(nll, grad, w, l2, count)
+
+
+@compiled
+def add_hvp(X, w, v, start, stop, block, product):
+    """product += sum_i p_i (1 - p_i) (x_i . v) x_i over a part of the rows.
+
+    Traffic: d itemsize bytes a row.
+    """
+    z, u = np.empty(block, X.dtype), np.empty(block, X.dtype)
+    sums, ahead = np.zeros(X.shape[1], X.dtype), ahead_of(X, block)
+    for first in range(start, stop, block):
+        count = min(block, stop - first)
+        row_products(X, first, count, w, z, ahead)
+        row_products(X, first, count, v, u, 0)
+        curvature(z[:count])
+        for i in range(count):
+            u[i] *= z[i]
+        add_weighted_rows(X, first, count, u, sums, ahead)
+        if (first - start) % FLUSH_ROWS >= FLUSH_ROWS - block:
+            flush(sums, product)
+    flush(sums, product)
+
+
+@compiled
+def add_hessian(X, w, start, stop, block, hessian):
+    """hessian += sum_i p_i (1 - p_i) x_i x_i^T over a part of the rows.
+
+    hessian has shape (d, `padded(d)`).
+
+    Traffic: d itemsize bytes a row. The d^2 sums stay in cache while d is moderate.
+    """
+    d = X.shape[1]
+    z = np.empty(block, X.dtype)
+    weighted, rows = np.empty((block, d), X.dtype), np.zeros((block, hessian.shape[1]), X.dtype)
+    sums, ahead = np.zeros(hessian.shape, X.dtype), ahead_of(X, block)
+    for first in range(start, stop, block):
+        count = min(block, stop - first)
+        row_products(X, first, count, w, z, ahead)
+        curvature(z[:count])
+        for i in range(count):
+            row, x = rows[i], X[first + i]
+            for j in range(d):
+                row[j] = x[j]
+                weighted[i, j] = z[i] * x[j]
+        add_products(weighted, 0, 1, d, d, count, rows, sums)
+        if (first - start) % FLUSH_ROWS >= FLUSH_ROWS - block:
+            flush(sums.reshape(-1), hessian.reshape(-1))
+    flush(sums.reshape(-1), hessian.reshape(-1))
 
 
 @compiled
 def add_batch_grads(X, sign, coefficients, start, stop, block, nll, grads):
     """nll and grads grow by the sums over a part of the rows, for each of k models of two classes.
 
-    Args:
-        X: (n, d).  sign: 2 y - 1 as int8, (n,).
-        coefficients: W^T, (d, `padded(k)`).
-        start, stop: the part's rows.  block: rows at a time.
-        nll: float64, (k,).  grads: float64, (d, `padded(k)`), without meaning beyond k.
+    nll has shape (k,), grads (d, `padded(k)`). Beyond k, grads have no meaning.
+
     Traffic: d itemsize + 1 bytes a row, for all models together.
     """
     d = X.shape[1]
@@ -53,12 +157,8 @@ def add_batch_grads(X, sign, coefficients, start, stop, block, nll, grads):
 def add_softmax_grad(X, label, coefficients, n_classes, rows, start, stop, block, grad):
     """grad += sum_i (dnll_i/dZ_i) x_i^T over a part of the rows; returns sum_i nll_i.
 
-    Args:
-        X: (n, d).  label: (n,), integers 0 ... c - 1.  coefficients: W^T, (d, `padded(c)`).
-        rows, start, stop, block: as `add_grad` takes them.
-        grad: float64, (d, `padded(c)`); the padding stays 0.
-    Raises:
-        IndexError: a row index is out of range.
+    grad has shape (d, `padded(c)`).
+
     Traffic: d itemsize + 4 bytes a row, and 8 more with `rows`.
     """
     d = X.shape[1]
@@ -70,18 +170,14 @@ def add_softmax_grad(X, label, coefficients, n_classes, rows, start, stop, block
     for first in range(start, stop, block):
         count = min(block, stop - first)
         if rows is None:
-            logits(X, first, count, coefficients, n_classes, Z)
-            labels = label[first : first + count]
+            source, at, labels = X, first, label[first : first + count]
         else:
             take_rows(X, label, rows[first : first + count], taken, taken_label)
-            logits(taken, 0, count, coefficients, n_classes, Z)
-            labels = taken_label[:count]
+            source, at, labels = taken, 0, taken_label[:count]
+        logits(source, at, count, coefficients, n_classes, Z)
         for i in range(count):
             nll += softmax_nll_and_residuals(Z[i], labels[i], tops)
-        if rows is None:
-            add_products(X, first * d, 1, d, d, count, Z, sums)
-        else:
-            add_products(taken, 0, 1, d, d, count, Z, sums)
+        add_products(source, at * d, 1, d, d, count, Z, sums)
         if (first - start) % FLUSH_ROWS >= FLUSH_ROWS - block:
             flush(sums.reshape(-1), grad.reshape(-1))
     flush(sums.reshape(-1), grad.reshape(-1))
@@ -92,11 +188,8 @@ def add_softmax_grad(X, label, coefficients, n_classes, rows, start, stop, block
 def add_softmax_hvp(X, coefficients, v_coefficients, n_classes, start, stop, block, product):
     """product += sum_i S_i x_i^T over a part of the rows,  S_i = p_i * (u_i - p_i . u_i).
 
-    u_i = V x_i.
+    u_i = V x_i. v_coefficients are V^T, and product is of their shape.
 
-    Args:
-        X: (n, d).  coefficients, v_coefficients: W^T and V^T, (d, `padded(c)`).
-        product: float64, (d, `padded(c)`); the padding stays 0.
     Traffic: d itemsize bytes a row.
     """
     d = X.shape[1]
@@ -121,9 +214,8 @@ def add_softmax_hvp(X, coefficients, v_coefficients, n_classes, start, stop, blo
 def add_softmax_hessian(X, coefficients, n_classes, start, stop, block, hessian):
     """hessian[k, :, l] += sum_i p_ik ([k = l] - p_il) x_i x_i^T over a part of the rows, l <= k.
 
-    Args:
-        X: (n, d).  coefficients: W^T, (d, `padded(c)`).
-        hessian: float64, (c, c, d, `padded(d)`), class by class; blocks above l = k stay 0.
+    hessian has shape (c, c, d, `padded(d)`), class by class. Blocks above l = k stay 0.
+
     Traffic: d itemsize bytes a row. The c^2 d^2 sums stay in cache while they are few.
     """
     d = X.shape[1]
