@@ -9,8 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from bench.measure.budget import Budget
-from bench.measure.clock import Clock, clock_for
-from bench.measure.garbage_collection import no_garbage_collection
+from bench.measure.clock import Clock, clock_for, no_garbage_collection
 from bench.measure.recorder import BudgetSpent, CountingObjective, Recorder, Trace
 from bench.measure.verify import verify
 from bench.optimizers import Shuffler, Stop, SupportsRun

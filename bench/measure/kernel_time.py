@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from bench.measure.garbage_collection import no_garbage_collection
+from bench.measure.clock import no_garbage_collection
 from logreg_kernels import Objective
 
 # One sample is a block of calls that lasts at least this long, so that the clock's resolution

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.measure.budget import Budget
 from bench.measure.cell import one_line
-from bench.measure.garbage_collection import no_garbage_collection
+from bench.measure.clock import no_garbage_collection
 from bench.measure.recorder import Trace
 from bench.optimizers import Fit, RefitSolver, Stop
 from bench.problems import Problem

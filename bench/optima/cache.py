@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 
 import numpy as np
 
+from bench.files.whole import write_whole
 from bench.optima.optimum import Optimum, contradiction, no_optimum, prove, solve
 from bench.optima.separability import prove_separable
 from bench.problems import Problem
@@ -29,8 +29,6 @@ def load_or_solve(problem: Problem, folder: Path | None) -> Optimum:
     optimum = solve(problem)
     if optimum.exists is None:
         return optimum  # nothing that a later reader could check
-    folder.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(f".{os.getpid()}.tmp")
     content = {
         "w": optimum.w.tolist(),
         "f": optimum.f if math.isfinite(optimum.f) else None,
@@ -38,13 +36,12 @@ def load_or_solve(problem: Problem, folder: Path | None) -> Optimum:
         "exists": optimum.exists,
         "reason": optimum.reason,
     }
-    scratch.write_text(json.dumps(content) + "\n")
-    scratch.replace(path)
+    write_whole(path, f"{json.dumps(content)}\n".encode())
     return optimum
 
 
 def _read(path: Path, problem: Problem) -> Optimum | None:
-    """A cached optimum that passes its own proof again; None makes it be computed anew."""
+    """A cached optimum, proved again; None where it can't be read or its proof does not hold."""
     try:
         content = json.loads(path.read_text())
         gap_bound, f = content["gap_bound"], content["f"]

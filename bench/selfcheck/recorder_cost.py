@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.measure.cell import bind_and_verify
-from bench.measure.clock import clock_for
-from bench.measure.garbage_collection import no_garbage_collection
+from bench.measure.clock import clock_for, no_garbage_collection
 from bench.measure.recorder import Budget, BudgetSpent, CountingObjective, Recorder
 from bench.optimizers import Optimizer
 from bench.problems import Problem
