@@ -13,14 +13,15 @@ from scipy.sparse import issparse
 
 from bench import specs
 from bench.cells.cell import KernelCell, RunCell
-from bench.cells.check import check_suite
 from bench.cells.definitions import Suite
 from bench.errors import InputError
+from bench.measure.clock import clock_for
 from bench.optima.hessian_size import too_large_to_form
 from bench.optimizers import OPTIMIZERS, Optimizer, RefitSolver, as_optimizer, make_optimizer
 from bench.problems import Problem, load_problem
 from logreg_kernels import KERNELS
 from logreg_kernels.registry import why_not_sparse
+from logreg_kernels.validation import check_dtype
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def expand(suite: Suite) -> tuple[list[KernelCell], list[RunCell]]:
     Raises:
         InputError: an unknown name, a bad parameter or device, no seeds.
     """
-    check_suite(suite)
+    _check_suite(suite)
     problems = [load_problem(p) if isinstance(p, str) else p for p in suite.problems]
     problems = list(_by_name("problem", [(p.name, p) for p in problems], _same_problem).values())
     optimizers = _by_name("optimizer", [_named(o) for o in suite.optimizers], operator.eq)
@@ -117,6 +118,41 @@ def check_kernel(kernel: str, device: str) -> None:
     reason = why_not_timed(kernel, device)
     if reason:
         raise InputError(f"kernel {kernel!r} can't be timed on {device}: {reason}")
+
+
+def _check_suite(suite: Suite) -> None:
+    """Raise InputError for what no cell can be made of, before any data are loaded."""
+    for problem in suite.problems:
+        if not isinstance(problem, str | Problem):
+            raise InputError(f"a problem is a spec or a Problem; got {problem!r}")
+    for optimizer in suite.optimizers:
+        if not isinstance(optimizer, str):
+            as_optimizer(optimizer)
+    for kernel in suite.kernels:
+        if kernel not in KERNELS:
+            raise InputError(specs.unknown("kernel", kernel, KERNELS))
+    for device in suite.devices:
+        try:
+            parsed = str(torch.device(device))
+            clock_for(parsed)
+            if parsed.startswith("cpu:"):
+                raise RuntimeError  # torch takes it for "cpu"
+        except (RuntimeError, TypeError):
+            raise InputError(f"torch knows no device {device!r}: use cpu, cuda, cuda:1") from None
+        except ValueError as error:
+            raise InputError(str(error)) from None
+    for dtype in suite.dtypes:
+        try:
+            check_dtype(dtype)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+    for what, count in (("seeds", suite.seeds), ("repetitions", suite.repetitions)):
+        if not isinstance(count, int):
+            raise InputError(f"{what} must be an integer; got {count!r}")
+        if count < 1:
+            raise InputError(f"{what} must be at least 1; got {count}")
+    if not (suite.budget.passes > 0 and suite.budget.seconds > 0):
+        raise InputError(f"a budget must be above 0; got {suite.budget}")
 
 
 def _backends(suite: Suite) -> list[Backend]:

@@ -1,4 +1,4 @@
-"""From a trace to its score: the one way, for every table."""
+"""From a trace and an optimum to a score."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ def score(
     budget: Budget | None = None,
     *,
     setup: SetupTimes | None = None,
-    value_error: float | None = None,
 ) -> Score:
     """Measure a run against the optimum of its problem, off the clock.
 
@@ -39,16 +38,14 @@ def score(
         problem: what was minimised.
         trace: the run, k snapshots.
         optimum: of the same problem.
-        budget: what the run was given; without it `area_log_gap` is missing.
-        setup: what binding the kernel took; None for a solver with a loss of its own.
-        value_error: bound on the rounding error of f near the optimum; None computes it.
+        budget: of the run; without it `area_log_gap` is missing.
+        setup: how long binding the kernel took; None for a solver with a loss of its own.
     Raises:
         RefutedOptimum: the run went below f* by more than its proof and rounding explain.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         values = reference_objective(problem).value_batch(trace.w)
-    if value_error is None:
-        value_error = evaluation_error(problem, optimum.w)
+    value_error = evaluation_error(problem, optimum.w)
     measured = gaps(values, optimum, value_error)
     status, message = status_of(trace, values, measured.relative, value_error)
     passes = trace.rows_read / problem.n_samples
