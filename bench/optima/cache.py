@@ -1,4 +1,4 @@
-"""Optima on disk, by the fingerprint of the data: proved again whenever they are read."""
+"""Optima on disk, by the fingerprint of their data. Each is proved again when it is read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def load_or_solve(problem: Problem, folder: Path | None) -> Optimum:
         return cached
     optimum = solve(problem)
     if optimum.exists is None:
-        return optimum  # nothing that a later reader could check
+        return optimum  # it has no proof that a reader could check
     content = {
         "w": optimum.w.tolist(),
         "f": optimum.f if math.isfinite(optimum.f) else None,
@@ -56,7 +56,5 @@ def _read(path: Path, problem: Problem) -> Optimum | None:
         return None
     if cached.exists is None or contradiction(problem, cached) is not None:
         return None
-    if cached.exists is False:
-        separation = prove_separable(problem, cached.w)
-        return no_optimum(separation) if separation else None
-    return prove(problem, cached.w)
+    separation = None if cached.exists else prove_separable(problem, cached.w)
+    return no_optimum(separation) if separation else prove(problem, cached.w)

@@ -8,17 +8,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from bench.optima.coordinates import coordinates
 from bench.optima.hessian_size import forms_hessian
 from bench.optima.reference import reference_objective
-from bench.optima.rounding import unit_roundoff
+from bench.optima.rounding import Matrix, Vector, unit_roundoff
 from bench.problems import Problem
-
-Vector = NDArray[np.floating[Any]]
-Matrix = NDArray[np.floating[Any]]
 
 _U = unit_roundoff("float64")
 _MAX_NEWTON_STEPS = 200

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from bench.optima.coordinates import coordinates
 from bench.optima.optimum import Optimum
+from bench.optima.rounding import Matrix, Vector
 from bench.problems import Problem
 from bench.records.score import Quality
-
-Vector = NDArray[np.floating[Any]]
-Matrix = NDArray[np.floating[Any]]
 
 N_BINS = 15
 """Of the calibration error; the number that Guo et al. (2017) use."""
