@@ -42,16 +42,20 @@ class Backend:
 def expand(suite: Suite) -> tuple[list[KernelCell], list[RunCell]]:
     """All cells of a suite, in the order in which they are run.
 
-    Optimizers that are compared run one after the other, seed by seed: a machine that slows
+    Optimizers that are compared run one after the other, seed by seed, so a machine that slows
     down slows all of them. A kernel that can't run on some of the devices is left out there. One
-    that can run on none has unavailable cells, with the reason, for one seed.
+    that can't run on any has unavailable cells, with the reason, for one seed.
 
     Raises:
         InputError: an unknown name, a bad parameter or device, no seeds.
     """
     _check_suite(suite)
     problems = [load_problem(p) if isinstance(p, str) else p for p in suite.problems]
-    problems = list(_by_name("problem", [(p.name, p) for p in problems], _same_problem).values())
+    problems = list(
+        _by_name(
+            "problem", [(p.name, p) for p in problems], lambda a, b: a.fingerprint == b.fingerprint
+        ).values()
+    )
     optimizers = _by_name("optimizer", [_named(o) for o in suite.optimizers], operator.eq)
     backends = _backends(suite)
     dtypes = list(dict.fromkeys(suite.dtypes))
@@ -121,7 +125,7 @@ def check_kernel(kernel: str, device: str) -> None:
 
 
 def _check_suite(suite: Suite) -> None:
-    """Raise InputError for what no cell can be made of, before any data are loaded."""
+    """Raise InputError for what can't be run, before any data are loaded."""
     for problem in suite.problems:
         if not isinstance(problem, str | Problem):
             raise InputError(f"a problem is a spec or a Problem; got {problem!r}")
@@ -227,7 +231,7 @@ _T = TypeVar("_T")
 def _by_name(
     what: str, named: list[tuple[str, _T]], same: Callable[[_T, _T], bool]
 ) -> dict[str, _T]:
-    """By name, what is given twice once; two that differ can't have one name in a table."""
+    """The things by name, each once. Two that differ can't have one name in a table."""
     found: dict[str, _T] = {}
     for name, thing in named:
         if name in found and not same(found[name], thing):
@@ -236,12 +240,8 @@ def _by_name(
     return found
 
 
-def _same_problem(a: Problem, b: Problem) -> bool:
-    return a.fingerprint == b.fingerprint
-
-
 def _named(given: Any) -> tuple[str, Optimizer | RefitSolver]:
-    """An optimizer and the name that tables show: the spec, or one made of a class's fields."""
+    """An optimizer and its name in tables: the spec, or one made of its class and fields."""
     if isinstance(given, str):
         return given.strip(), make_optimizer(given)
     owner = type(given)
