@@ -1,4 +1,4 @@
-"""What a fitted w is worth beyond its training loss."""
+"""Quality of a fitted w on test rows, and its distance to the optimum."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from bench.problems import Problem
 from bench.records.score import Quality
 
 N_BINS = 15
-"""Of the calibration error; the number that Guo et al. (2017) use."""
+"""Bins of the calibration error, as many as Guo et al. (2017) use."""
 
 
 def quality(problem: Problem, w: Vector, optimum: Optimum) -> Quality:
     """Quality on the test split, and the distance to w*.
 
-    A number is missing without a test split, without a proved optimum where it is compared with
-    w*, and without a finite w. Scores: see `brier_score` and `calibration_error`.
+    All numbers are missing if w is not finite. Those on test rows are missing without a test
+    split, and those that compare with w* without a proved optimum.
     """
     if not np.isfinite(w).all():
         return Quality()
