@@ -30,8 +30,8 @@ class Backend:
 
     Args:
         kernel: a kernel's name, or the library of a solver with a loss of its own.
-        device: in torch's words.
-        unavailable: None, or why nothing can be run there, in words.
+        device: torch's name of it.
+        unavailable: None, or why nothing can be run there.
     """
 
     kernel: str
@@ -57,8 +57,11 @@ def expand(suite: Suite) -> tuple[list[KernelCell], list[RunCell]]:
         ).values()
     )
     optimizers = _by_name("optimizer", [_named(o) for o in suite.optimizers], operator.eq)
-    backends = _backends(suite)
-    dtypes = list(dict.fromkeys(suite.dtypes))
+    settings = [
+        (problem, dtype, _backends(suite, problem, dtype))
+        for problem in problems
+        for dtype in dict.fromkeys(suite.dtypes)
+    ]
     runs = [
         RunCell(
             problem=problem,
@@ -74,18 +77,14 @@ def expand(suite: Suite) -> tuple[list[KernelCell], list[RunCell]]:
         )
         for repetition in range(suite.repetitions)
         for seed in range(suite.seeds)
-        for problem in problems
-        for dtype in dtypes
-        for name, optimizer, backend in _side_by_side(
-            optimizers, _for_problem(problem, dtype, backends), problem, dtype, suite
-        )
+        for problem, dtype, backends in settings
+        for name, optimizer, backend in _side_by_side(optimizers, backends, problem, dtype, suite)
         if backend.unavailable is None or (seed, repetition) == (0, 0)
     ]
     timings = [
         KernelCell(problem, kernels, device, dtype, suite.kernel_samples)
-        for problem in problems
-        for dtype in dtypes
-        for device, kernels in _able(_for_problem(problem, dtype, backends)).items()
+        for problem, dtype, backends in settings
+        for device, kernels in _able(backends).items()
         if suite.kernel_samples
     ]
     return timings, runs
@@ -159,27 +158,23 @@ def _check_suite(suite: Suite) -> None:
         raise InputError(f"a budget must be above 0; got {suite.budget}")
 
 
-def _backends(suite: Suite) -> list[Backend]:
-    """Where each kernel of the suite can run, or, if it can run nowhere, why."""
-    backends: list[Backend] = []
+def _backends(suite: Suite, problem: Problem, dtype: str) -> list[Backend]:
+    """Where each kernel can run on the problem, or why it can't.
+
+    Of a kernel that can run on some device, the other devices are left out.
+    """
+    backends = []
     for kernel in dict.fromkeys(suite.kernels):
-        devices = dict.fromkeys(suite.devices or devices_here())
-        asked = [Backend(kernel, device, why_not_timed(kernel, device)) for device in devices]
-        backends += [backend for backend in asked if backend.unavailable is None] or asked
+        reasons = {d: why_not_timed(kernel, d) for d in suite.devices or devices_here()}
+        ready = [device for device, reason in reasons.items() if reason is None]
+        for device in ready or reasons:
+            reason = (
+                reasons[device]
+                or why_not_sparse(kernel, problem.X, device)
+                or dtype_refused(kernel, dtype)
+            )
+            backends.append(Backend(kernel, device, reason))
     return backends
-
-
-def _for_problem(problem: Problem, dtype: str, backends: Sequence[Backend]) -> list[Backend]:
-    """The same backends, unavailable also where the kernel can't take this X or this dtype."""
-    return [
-        dataclasses.replace(
-            backend,
-            unavailable=backend.unavailable
-            or why_not_sparse(backend.kernel, problem.X, backend.device)
-            or dtype_refused(backend.kernel, dtype),
-        )
-        for backend in backends
-    ]
 
 
 def _able(backends: Sequence[Backend]) -> dict[str, tuple[str, ...]]:
@@ -203,7 +198,7 @@ def _side_by_side(
         for name, optimizer in optimizers.items():
             if isinstance(optimizer, Optimizer):
                 reason = backend.unavailable or _too_large(optimizer, problem)
-                yield name, optimizer, dataclasses.replace(backend, unavailable=reason)
+                yield name, optimizer, Backend(backend.kernel, backend.device, reason)
     for name, solver in optimizers.items():
         if isinstance(solver, RefitSolver):
             reason = _why_not_fitted(solver, problem, dtype, suite)
