@@ -146,18 +146,13 @@ SUITES: Mapping[str, Suite] = MappingProxyType(
 )
 
 
-def named_suite(name: str) -> Suite:
-    """The suite of that name; raises InputError where there is none."""
-    if name not in SUITES:
-        raise InputError(specs.unknown("suite", name, [*SUITES, "notebook"]))
-    return SUITES[name]
-
-
 def chosen_suite(name: str | None, replaced: Mapping[str, Any]) -> Suite:
-    """The named suite (default: quick), with the fields that somebody replaces.
+    """The named suite (default: quick), called "custom" if any of its fields is replaced.
 
     Raises:
         InputError: there is no such suite.
     """
-    chosen = named_suite("quick" if name is None else name)
-    return replace(chosen, name="custom", **replaced) if replaced else chosen
+    name = "quick" if name is None else name
+    if name not in SUITES:
+        raise InputError(specs.unknown("suite", name, [*SUITES, "notebook"]))
+    return replace(SUITES[name], name="custom", **replaced) if replaced else SUITES[name]

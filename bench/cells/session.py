@@ -26,7 +26,7 @@ from bench.score.score import score
 
 
 class Session:
-    """What cells of one process share: optima, and kernels bound to data."""
+    """Runs cells, and keeps what they share: optima, and kernels bound to data."""
 
     def __init__(self, suite: str, folder: Path | None) -> None:
         self._suite = suite
@@ -79,7 +79,7 @@ class Session:
         """The record of a run.
 
         Args:
-            bound: None for a solver that brings a loss of its own.
+            bound: None for a solver with a loss of its own.
         """
         try:
             optimum = self.optimum(cell.problem)
@@ -90,7 +90,7 @@ class Session:
         return self._run_record(cell, result.status, result.message, result)
 
     def time_kernels(self, cell: KernelCell) -> list[Record]:
-        """Time all kernels of the cell side by side; one that does not match is not timed."""
+        """Time all kernels of the cell in turns, except those that don't match the reference."""
         bound: dict[str, Bound] = {}
         errors: dict[str, str] = {}
         for kernel in cell.kernels:

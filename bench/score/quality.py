@@ -12,9 +12,6 @@ from bench.optima.rounding import Matrix, Vector
 from bench.problems import Problem
 from bench.records.score import Quality
 
-N_BINS = 15
-"""Bins of the calibration error, as many as Guo et al. (2017) use."""
-
 
 def quality(problem: Problem, w: Vector, optimum: Optimum) -> Quality:
     """Quality on the test split, and the distance to w*.
@@ -72,12 +69,13 @@ def brier_score(probabilities: Matrix, y: NDArray[np.intp]) -> float:
     return float(per_row.mean() / (2 if probabilities.shape[1] == 2 else 1))
 
 
-def calibration_error(probabilities: Matrix, y: NDArray[np.intp], n_bins: int = N_BINS) -> float:
+def calibration_error(probabilities: Matrix, y: NDArray[np.intp], n_bins: int = 15) -> float:
     """Expected calibration error: how far confidence is from accuracy, over bins of confidence.
 
         sum_b |B_b|/n |accuracy(B_b) - mean confidence(B_b)|
 
-    with confidence the largest probability, and bins (0, 1/15], ..., (14/15, 1].
+    with confidence the largest probability, and bins (0, 1/15], ..., (14/15, 1]. The number of
+    bins is that of the source.
 
     Source: Guo, Pleiss, Sun and Weinberger (2017), "On calibration of modern neural networks",
         eq. (3).
