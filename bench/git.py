@@ -1,4 +1,4 @@
-"""Run git; where it fails, its reason is one line."""
+"""Run git, with its error in one line."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 from bench.errors import InputError
 
-# Inside a git hook these name the repository, and the index, of the commit that is being made.
+# A git hook sets these to the repository and the index of the commit that is being made.
 _OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
 
-# How git begins its reasons in English, the language that is set for it.
+# git's reasons begin like this in English, the language that is set for it.
 _REASONS = ("fatal: ", "error: ")
 
 
@@ -24,7 +24,7 @@ def git(*arguments: str, cwd: Path, text: str = "", **environment: str) -> str:
         text: standard input.
         environment: variables to set for it.
     Raises:
-        InputError: git is not there, or it fails; with its own reason.
+        InputError: git can't be run, or it fails; with git's own reason.
     """
     try:
         done = subprocess.run(
@@ -41,12 +41,12 @@ def git(*arguments: str, cwd: Path, text: str = "", **environment: str) -> str:
         raise InputError(f"git can't be run: {error}") from None
     except subprocess.CalledProcessError as error:
         lines = error.stderr.strip().splitlines() or ["it gave no reason"]
-        # Hints may stand before it, and advice after it.
+        # There may be hints before the reason, and advice after it.
         reason = next((line for line in lines if line.startswith(_REASONS)), lines[-1])
         raise InputError(f"git {arguments[0]}: {reason.removeprefix('fatal: ')}") from None
     return done.stdout.strip()
 
 
 def without_hook(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment in which git finds the repository by the folder, also inside a hook."""
+    """The environment without a hook's variables, so that git finds the folder's repository."""
     return {name: value for name, value in environment.items() if name not in _OF_A_HOOK}

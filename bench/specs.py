@@ -1,7 +1,7 @@
 """Names with parameters, as users type them: `adam:lr=0.01,batch_size=256`.
 
-A spec names a callable (a problem's function, an optimizer's dataclass); its signature says which
-parameters there are, their types and their defaults. Tables show a spec as its user typed it.
+A spec names a callable, such as a problem's function or an optimizer's dataclass. Its signature
+gives the parameters, their types and their defaults. Tables show a spec as the user typed it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def parse(spec: str, registry: Mapping[str, Factory], kind: str) -> tuple[str, d
 
     Args:
         spec: "name" or "name:key=value,key=value".
-        registry: the callables that may be named.
-        kind: what they are, in the words of an error message: "problem", "optimizer".
+        registry: the callables, by name.
+        kind: what they are called in an error message: "problem", "optimizer".
     Raises:
         InputError: unknown name or parameter, a value of the wrong type, a repeated key.
     """
@@ -52,7 +52,7 @@ def parse(spec: str, registry: Mapping[str, Factory], kind: str) -> tuple[str, d
 
 
 def spell(name: str, given: Mapping[str, Any], factory: Factory) -> str:
-    """The spec of an object that was made in Python: parameters other than the defaults."""
+    """The spec of an object that was made in Python, with the parameters that are not defaults."""
     items = [
         f"{key}={_text(given[key])}"
         for key, parameter in parameters(factory).items()
@@ -82,7 +82,7 @@ def signature_text(name: str, factory: Factory) -> str:
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """One line for a name that is not there: what was found, the nearest, all there are."""
+    """An error message for an unknown name: the nearest known name, and all known names."""
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
@@ -91,7 +91,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
 
 
 def _convert(text: str, annotation: Any, where: str) -> Any:
-    """`text` as the annotated type: str, bool, int, float, or one of them or None."""
+    """`text` as the annotated type: str, bool, int, float or a Literal, or one of them or None."""
     choices = typing.get_args(annotation)
     if typing.get_origin(annotation) is typing.Literal:
         if text not in choices:
@@ -119,7 +119,7 @@ def _convert(text: str, annotation: Any, where: str) -> Any:
 
 
 def _integer(text: str) -> int:
-    """An integer, also as 1e6; raises ValueError for any other text."""
+    """An integer, which may be typed as 1e6; ValueError for any other text."""
     try:
         return int(text)
     except ValueError:

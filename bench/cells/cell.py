@@ -19,7 +19,7 @@ from logreg_kernels import KERNELS
 
 @dataclass(frozen=True)
 class RunCell:
-    """One run of an optimizer; of a solver that is fitted anew, `kernel` is its library."""
+    """One run of an optimizer. For a solver with a loss of its own, `kernel` is its library."""
 
     problem: Problem
     kernel: str
@@ -55,7 +55,7 @@ class RunCell:
 
     @property
     def _loss(self) -> tuple[str | None, ...]:
-        """What the loss depends on: the kernel's source, or the library and how it is sampled."""
+        """The kernel's code; for a solver, its library's version and the code that samples it."""
         if self.kernel in KERNELS:
             return _kernel_code(self.kernel)
         return version(self.kernel), Path(inspect.getfile(run_refits)).read_text()
@@ -76,7 +76,7 @@ class KernelCell:
     samples: int
 
     def key(self, kernel: str) -> str:
-        """Digest for one of the kernels; it was timed beside the others, so they are part."""
+        """Digest for one of the kernels, and for the others that it is timed beside."""
         return digest(
             "kernel",
             SCHEMA_VERSION,

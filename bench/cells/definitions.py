@@ -1,4 +1,4 @@
-"""What the named suites consist of."""
+"""The named suites."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench import specs
 from bench.errors import InputError
 from bench.measure.budget import Budget
 
-# The report reads these definitions: it must start fast, without torch.
+# The report reads these definitions, and must start fast, without torch.
 if TYPE_CHECKING:
     from bench.optimizers import SupportsFit, SupportsRun
     from bench.problems import Problem
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Suite:
-    """Every combination of these is a cell.
+    """Every combination of problems, optimizers, kernels and so on is a cell.
 
     Args:
-        name: under which it is reported.
+        name: in records and reports.
         problems: specs, or problems of the user's own.
         optimizers: specs, or optimizers of the user's own.
         budget: of each run.
         kernels: names in `logreg_kernels.KERNELS`.
-        devices: in torch's words; none named means the CPU, and the CUDA device if there is one.
-        dtypes: of X, w and the gradient in the run; scores are always float64.
-        seeds: seeds 0, 1, ... of the shuffling generator, or of a solver's own.
-        repetitions: runs of each seed: they differ by the machine's noise alone.
-        kernel_samples: timing samples for each kernel alone; 0 times none.
+        devices: torch's names. Without any: the CPU, and the CUDA device if there is one.
+        dtypes: of X, w and the gradient in the run. Scores are always float64.
+        seeds: how many, 0, 1, ...: of the shuffling generator, or of a solver's own.
+        repetitions: runs of each seed, which differ by the machine's noise alone.
+        kernel_samples: timing samples of each kernel alone; 0 for none.
     """
 
     name: str
@@ -146,18 +146,13 @@ SUITES: Mapping[str, Suite] = MappingProxyType(
 )
 
 
-def named_suite(name: str) -> Suite:
-    """The suite of that name; raises InputError where there is none."""
-    if name not in SUITES:
-        raise InputError(specs.unknown("suite", name, [*SUITES, "notebook"]))
-    return SUITES[name]
-
-
 def chosen_suite(name: str | None, replaced: Mapping[str, Any]) -> Suite:
-    """The named suite (default: quick), with the fields that somebody replaces.
+    """The named suite (default: quick), called "custom" if any of its fields is replaced.
 
     Raises:
         InputError: there is no such suite.
     """
-    chosen = named_suite("quick" if name is None else name)
-    return replace(chosen, name="custom", **replaced) if replaced else chosen
+    name = "quick" if name is None else name
+    if name not in SUITES:
+        raise InputError(specs.unknown("suite", name, [*SUITES, "notebook"]))
+    return replace(SUITES[name], name="custom", **replaced) if replaced else SUITES[name]

@@ -13,14 +13,15 @@ from scipy.sparse import issparse
 
 from bench import specs
 from bench.cells.cell import KernelCell, RunCell
-from bench.cells.check import check_suite
 from bench.cells.definitions import Suite
 from bench.errors import InputError
+from bench.measure.clock import clock_for
 from bench.optima.hessian_size import too_large_to_form
 from bench.optimizers import OPTIMIZERS, Optimizer, RefitSolver, as_optimizer, make_optimizer
 from bench.problems import Problem, load_problem
 from logreg_kernels import KERNELS
 from logreg_kernels.registry import why_not_sparse
+from logreg_kernels.validation import check_dtype
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Backend:
 
     Args:
         kernel: a kernel's name, or the library of a solver with a loss of its own.
-        device: in torch's words.
-        unavailable: None, or why nothing can be run there, in words.
+        device: torch's name of it.
+        unavailable: None, or why nothing can be run there.
     """
 
     kernel: str
@@ -41,19 +42,26 @@ class Backend:
 def expand(suite: Suite) -> tuple[list[KernelCell], list[RunCell]]:
     """All cells of a suite, in the order in which they are run.
 
-    Optimizers that are compared run one after the other, seed by seed: a machine that slows
+    Optimizers that are compared run one after the other, seed by seed, so a machine that slows
     down slows all of them. A kernel that can't run on some of the devices is left out there. One
-    that can run on none has unavailable cells, with the reason, for one seed.
+    that can't run on any has unavailable cells, with the reason, for one seed.
 
     Raises:
         InputError: an unknown name, a bad parameter or device, no seeds.
     """
-    check_suite(suite)
+    _check_suite(suite)
     problems = [load_problem(p) if isinstance(p, str) else p for p in suite.problems]
-    problems = list(_by_name("problem", [(p.name, p) for p in problems], _same_problem).values())
+    problems = list(
+        _by_name(
+            "problem", [(p.name, p) for p in problems], lambda a, b: a.fingerprint == b.fingerprint
+        ).values()
+    )
     optimizers = _by_name("optimizer", [_named(o) for o in suite.optimizers], operator.eq)
-    backends = _backends(suite)
-    dtypes = list(dict.fromkeys(suite.dtypes))
+    settings = [
+        (problem, dtype, _backends(suite, problem, dtype))
+        for problem in problems
+        for dtype in dict.fromkeys(suite.dtypes)
+    ]
     runs = [
         RunCell(
             problem=problem,
@@ -69,18 +77,14 @@ def expand(suite: Suite) -> tuple[list[KernelCell], list[RunCell]]:
         )
         for repetition in range(suite.repetitions)
         for seed in range(suite.seeds)
-        for problem in problems
-        for dtype in dtypes
-        for name, optimizer, backend in _side_by_side(
-            optimizers, _for_problem(problem, dtype, backends), problem, dtype, suite
-        )
+        for problem, dtype, backends in settings
+        for name, optimizer, backend in _side_by_side(optimizers, backends, problem, dtype, suite)
         if backend.unavailable is None or (seed, repetition) == (0, 0)
     ]
     timings = [
         KernelCell(problem, kernels, device, dtype, suite.kernel_samples)
-        for problem in problems
-        for dtype in dtypes
-        for device, kernels in _able(_for_problem(problem, dtype, backends)).items()
+        for problem, dtype, backends in settings
+        for device, kernels in _able(backends).items()
         if suite.kernel_samples
     ]
     return timings, runs
@@ -119,27 +123,58 @@ def check_kernel(kernel: str, device: str) -> None:
         raise InputError(f"kernel {kernel!r} can't be timed on {device}: {reason}")
 
 
-def _backends(suite: Suite) -> list[Backend]:
-    """Where each kernel of the suite can run, or, if it can run nowhere, why."""
-    backends: list[Backend] = []
+def _check_suite(suite: Suite) -> None:
+    """Raise InputError for what can't be run, before any data are loaded."""
+    for problem in suite.problems:
+        if not isinstance(problem, str | Problem):
+            raise InputError(f"a problem is a spec or a Problem; got {problem!r}")
+    for optimizer in suite.optimizers:
+        if not isinstance(optimizer, str):
+            as_optimizer(optimizer)
+    for kernel in suite.kernels:
+        if kernel not in KERNELS:
+            raise InputError(specs.unknown("kernel", kernel, KERNELS))
+    for device in suite.devices:
+        try:
+            parsed = str(torch.device(device))
+            clock_for(parsed)
+            if parsed.startswith("cpu:"):
+                raise RuntimeError  # torch takes it for "cpu"
+        except (RuntimeError, TypeError):
+            raise InputError(f"torch knows no device {device!r}: use cpu, cuda, cuda:1") from None
+        except ValueError as error:
+            raise InputError(str(error)) from None
+    for dtype in suite.dtypes:
+        try:
+            check_dtype(dtype)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+    for what, count in (("seeds", suite.seeds), ("repetitions", suite.repetitions)):
+        if not isinstance(count, int):
+            raise InputError(f"{what} must be an integer; got {count!r}")
+        if count < 1:
+            raise InputError(f"{what} must be at least 1; got {count}")
+    if not (suite.budget.passes > 0 and suite.budget.seconds > 0):
+        raise InputError(f"a budget must be above 0; got {suite.budget}")
+
+
+def _backends(suite: Suite, problem: Problem, dtype: str) -> list[Backend]:
+    """Where each kernel can run on the problem, or why it can't.
+
+    Of a kernel that can run on some device, the other devices are left out.
+    """
+    backends = []
     for kernel in dict.fromkeys(suite.kernels):
-        devices = dict.fromkeys(suite.devices or devices_here())
-        asked = [Backend(kernel, device, why_not_timed(kernel, device)) for device in devices]
-        backends += [backend for backend in asked if backend.unavailable is None] or asked
+        reasons = {d: why_not_timed(kernel, d) for d in suite.devices or devices_here()}
+        ready = [device for device, reason in reasons.items() if reason is None]
+        for device in ready or reasons:
+            reason = (
+                reasons[device]
+                or why_not_sparse(kernel, problem.X, device)
+                or dtype_refused(kernel, dtype)
+            )
+            backends.append(Backend(kernel, device, reason))
     return backends
-
-
-def _for_problem(problem: Problem, dtype: str, backends: Sequence[Backend]) -> list[Backend]:
-    """The same backends, unavailable also where the kernel can't take this X or this dtype."""
-    return [
-        dataclasses.replace(
-            backend,
-            unavailable=backend.unavailable
-            or why_not_sparse(backend.kernel, problem.X, backend.device)
-            or dtype_refused(backend.kernel, dtype),
-        )
-        for backend in backends
-    ]
 
 
 def _able(backends: Sequence[Backend]) -> dict[str, tuple[str, ...]]:
@@ -163,7 +198,7 @@ def _side_by_side(
         for name, optimizer in optimizers.items():
             if isinstance(optimizer, Optimizer):
                 reason = backend.unavailable or _too_large(optimizer, problem)
-                yield name, optimizer, dataclasses.replace(backend, unavailable=reason)
+                yield name, optimizer, Backend(backend.kernel, backend.device, reason)
     for name, solver in optimizers.items():
         if isinstance(solver, RefitSolver):
             reason = _why_not_fitted(solver, problem, dtype, suite)
@@ -191,7 +226,7 @@ _T = TypeVar("_T")
 def _by_name(
     what: str, named: list[tuple[str, _T]], same: Callable[[_T, _T], bool]
 ) -> dict[str, _T]:
-    """By name, what is given twice once; two that differ can't have one name in a table."""
+    """The things by name, each once. Two that differ can't have one name in a table."""
     found: dict[str, _T] = {}
     for name, thing in named:
         if name in found and not same(found[name], thing):
@@ -200,12 +235,8 @@ def _by_name(
     return found
 
 
-def _same_problem(a: Problem, b: Problem) -> bool:
-    return a.fingerprint == b.fingerprint
-
-
 def _named(given: Any) -> tuple[str, Optimizer | RefitSolver]:
-    """An optimizer and the name that tables show: the spec, or one made of a class's fields."""
+    """An optimizer and its name in tables: the spec, or one made of its class and fields."""
     if isinstance(given, str):
         return given.strip(), make_optimizer(given)
     owner = type(given)

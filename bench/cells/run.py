@@ -1,4 +1,4 @@
-"""Run the missing cells of a suite, and append a record for each as soon as it is done."""
+"""Run the cells of a suite that have no record, and append the record of each when it is done."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run_suite(
     rerun: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Results:
-    """All cells of a suite: those with a record in `folder` from there, the rest run now.
+    """The records of all cells of a suite. Those that `folder` does not hold are run now.
 
     Args:
         suite: what to run.

@@ -1,4 +1,4 @@
-"""One process's cells: run, score and record them; what they share is computed once."""
+"""Run, score and record cells in one process; what they share is computed once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from bench.measure.refit import run_refits
 from bench.measure.verify import KernelMismatch
 from bench.optima.cache import load_or_solve
 from bench.optima.optimum import Optimum
-from bench.optima.reference import evaluation_error
 from bench.optimizers import RefitSolver
 from bench.problems import Problem
 from bench.records import Record, Score
@@ -27,13 +26,12 @@ from bench.score.score import score
 
 
 class Session:
-    """What cells of one process share: optima, and kernels bound to data."""
+    """Runs cells, and keeps what they share: optima, and kernels bound to data."""
 
     def __init__(self, suite: str, folder: Path | None) -> None:
         self._suite = suite
         self._optima_folder = folder / "optima" if folder else None
         self._optima: dict[str, Optimum] = {}
-        self._value_errors: dict[str, float] = {}
         self._bound: dict[tuple[str, ...], Bound] = {}
         self._warm: set[tuple[str, ...]] = set()
 
@@ -55,21 +53,20 @@ class Session:
         return self._bound[bound_to]
 
     def run(self, cell: RunCell) -> Record:
-        """Run one cell; whatever goes wrong in it is its record."""
+        """Run one cell. An error in it becomes its record."""
         if cell.unavailable is not None:
-            return self._record(cell, "unavailable", cell.unavailable)
+            return self._run_record(cell, "unavailable", cell.unavailable)
         if isinstance(cell.optimizer, RefitSolver):
             trace = run_refits(cell.problem, cell.optimizer, cell.dtype, cell.seed, cell.budget)
             return self.scored(cell, None, trace)
         try:
             bound = self.bound(cell.problem, cell.kernel, cell.device, cell.dtype)
         except (KernelMismatch, ValueError, RuntimeError, MemoryError) as error:
-            return self._record(cell, "failed", one_line(error))
-        needs = cell.optimizer.needs
-        lacking = [name for name in needs if name not in bound.objective.offers]
+            return self._run_record(cell, "failed", one_line(error))
+        lacking = [n for n in cell.optimizer.needs if n not in bound.objective.offers]
         if lacking:
             reason = f"kernel {cell.kernel} has no {lacking[0]}, which {cell.optimizer_name} needs"
-            return self._record(cell, "unavailable", reason)
+            return self._run_record(cell, "unavailable", reason)
         bound_to = (cell.problem.fingerprint, cell.kernel, cell.device, cell.dtype)
         if (*bound_to, cell.optimizer_name) not in self._warm:
             warm_up(bound.objective, cell.optimizer)
@@ -82,23 +79,18 @@ class Session:
         """The record of a run.
 
         Args:
-            bound: None for a solver that brings a loss of its own.
+            bound: None for a solver with a loss of its own.
         """
         try:
-            result = score(
-                cell.problem,
-                trace,
-                self.optimum(cell.problem),
-                cell.budget,
-                setup=bound.setup if bound else None,
-                value_error=self._value_error(cell.problem),
-            )
+            optimum = self.optimum(cell.problem)
+            setup = bound.setup if bound else None
+            result = score(cell.problem, trace, optimum, cell.budget, setup=setup)
         except RefutedOptimum as error:
-            return self._record(cell, "failed", str(error))
-        return self._record(cell, result.status, result.message, result)
+            return self._run_record(cell, "failed", str(error))
+        return self._run_record(cell, result.status, result.message, result)
 
     def time_kernels(self, cell: KernelCell) -> list[Record]:
-        """Time all kernels of the cell side by side; one that does not match is not timed."""
+        """Time all kernels of the cell in turns, except those that don't match the reference."""
         bound: dict[str, Bound] = {}
         errors: dict[str, str] = {}
         for kernel in cell.kernels:
@@ -123,14 +115,12 @@ class Session:
             if kernel not in errors:
                 bound = self.bound(cell.problem, kernel, cell.device, cell.dtype)
                 numbers = vars(bound.setup) | {"timed_beside": ", ".join(cell.kernels)}
-            record = Record(
+            record = self._record(
+                cell,
                 kind="kernel",
                 key=cell.key(kernel),
-                problem=cell.problem.name,
                 kernel=kernel,
                 optimizer="",
-                device=cell.device,
-                dtype=cell.dtype,
                 seed=0,
                 repetition=0,
                 sampling="",
@@ -138,31 +128,21 @@ class Session:
                 message=errors.get(kernel, ""),
                 score=numbers,
                 samples={"seconds_per_call": times.get(kernel, [])},
-                problem_facts=self._facts(cell.problem),
-                environment=environment(),
-                suite=self._suite,
-                created=_now(),
             )
             records.append(record)
         return records
 
-    def _record(
-        self,
-        cell: RunCell,
-        status: str,
-        message: str,
-        result: Score | None = None,
+    def _run_record(
+        self, cell: RunCell, status: str, message: str, result: Score | None = None
     ) -> Record:
         sampling = "refits" if isinstance(cell.optimizer, RefitSolver) else "snapshots"
         budget = {"budget_passes": cell.budget.passes, "budget_s": cell.budget.seconds}
-        return Record(
+        return self._record(
+            cell,
             kind="convergence",
             key=cell.key,
-            problem=cell.problem.name,
             kernel=cell.kernel,
             optimizer=cell.optimizer_name,
-            device=cell.device,
-            dtype=cell.dtype,
             seed=cell.seed,
             repetition=cell.repetition,
             sampling=sampling if result else "",
@@ -170,18 +150,20 @@ class Session:
             message=message,
             score=result.columns() if result else budget,
             samples=result.curve.samples() if result else {},
+        )
+
+    def _record(self, cell: KernelCell | RunCell, **fields: Any) -> Record:
+        """A record with what all records of this process have in common."""
+        return Record(
+            problem=cell.problem.name,
+            device=cell.device,
+            dtype=cell.dtype,
             problem_facts=self._facts(cell.problem),
             environment=environment(),
             suite=self._suite,
-            created=_now(),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            **fields,
         )
-
-    def _value_error(self, problem: Problem) -> float:
-        """Bound on the rounding error of f as scored, near the optimum; computed once."""
-        if problem.fingerprint not in self._value_errors:
-            error = evaluation_error(problem, self.optimum(problem).w)
-            self._value_errors[problem.fingerprint] = error
-        return self._value_errors[problem.fingerprint]
 
     def _facts(self, problem: Problem) -> dict[str, Any]:
         optimum = self.optimum(problem)
@@ -196,7 +178,3 @@ class Session:
             "exists": optimum.exists,
             "reason": optimum.reason,
         }
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

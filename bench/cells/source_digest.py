@@ -1,22 +1,22 @@
 """Which sources a kernel's or an optimizer's results depend on, found from their imports.
 
 The digest covers the module of a class and every module that it imports, directly or not, also
-late, inside a function. It follows the import statements without executing them:
+inside a function. The import statements are read, not executed:
 
     import a.b             the module a.b
     from a import b        the module a.b where there is one; else the module a, which defines b
     from . import b        likewise, in the package of the importing module
 
-Where a package's `__init__` only passes a name on (`from a.c import b`), the module that it comes
-from stands for the package. The `__init__` of parents, executed on the way to a module, do not
-count unless they are imported by name. Otherwise every kernel would depend on all kernels by way
-of `logreg_kernels/__init__.py`, and an edit of one would void the records of all.
+A package's `__init__` may import a name only to pass it on (`from a.c import b`). Then the module
+that the name comes from stands for the package. An import executes the `__init__` of all parents,
+but these count only where they are imported by name. Otherwise every kernel would depend on all
+kernels through `logreg_kernels/__init__.py`, and an edit of one would void the records of all.
 
-Left out are what is imported for type checkers alone, the standard library and installed packages,
-except for those that the class itself is part of.
+The standard library and installed packages are left out, except for the package of the class
+itself. So is what only type checkers import.
 
-`importlib.import_module` is followed, too: with a string to that module, with an f-string such as
-`f"a.{name}"` to all modules that it may name. With anything else it is not.
+`importlib.import_module` is followed where its argument begins with a constant. A string names a
+module. An f-string such as `f"a.{name}"` names all modules that it may stand for.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ import inspect
 import sys
 import sysconfig
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.machinery import all_suffixes
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from pkgutil import iter_modules
 
@@ -61,10 +62,12 @@ def source_digest(owner: type) -> str:
     Found once a process, which has loaded one version of the code.
 
     Returns:
-        "no source" for a class without a file, as one typed at a prompt.
+        "no source" for a class without a file, such as one typed at a prompt.
     """
     try:
-        modules = imported_modules(_module_of(owner))
+        file = Path(inspect.getfile(owner))
+        spec = getattr(sys.modules.get(owner.__module__), "__spec__", None)
+        modules = imported_modules(Module(spec.name if spec else owner.__module__, file))
         return digest(*((m.name, m.file.read_bytes().hex()) for m in modules))
     except (OSError, TypeError):
         return "no source"
@@ -77,98 +80,51 @@ def imported_modules(start: Module) -> list[Module]:
     pending = [start]
     while pending:
         module = pending.pop()
-        if module.name in found:
-            continue
-        found[module.name] = module
-        tree = _parsed(module.file)
-        names = [
-            finder.origin(*asked)
-            for statement in _imports(tree)
-            for asked in _asked_for(statement, module)
-        ]
-        names += [name for start_of in _dynamic(tree) for name in finder.starting_with(*start_of)]
-        pending += [m for m in map(finder.find, names) if m is not None]
+        if module.name not in found:
+            found[module.name] = module
+            names = finder.imported_names(_parsed(module.file), module)
+            pending += filter(None, map(finder.find, names))
     return [found[name] for name in sorted(found)]
-
-
-def _module_of(owner: type) -> Module:
-    file = Path(inspect.getfile(owner))
-    spec = getattr(sys.modules.get(owner.__module__), "__spec__", None)
-    return Module(spec.name if spec else owner.__module__, file)
-
-
-def _parsed(file: Path) -> ast.Module:
-    """The source as a tree: empty for what is no Python source, or has a syntax error."""
-    try:
-        return ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError):
-        return ast.Module([], [])
-
-
-def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Every import statement below a node, but for those that only type checkers see."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Import | ast.ImportFrom):
-            yield child
-        elif isinstance(child, ast.If) and _for_type_checkers(child.test):
-            yield from _imports(ast.Module(child.orelse, []))
-        else:
-            yield from _imports(child)
-
-
-def _for_type_checkers(test: ast.expr) -> bool:
-    return ast.unparse(test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
-
-
-def _asked_for(
-    statement: ast.Import | ast.ImportFrom, importer: Module
-) -> Iterator[tuple[str, str]]:
-    """(module, "") for `import module`, and (module, name) for `from module import name`."""
-    if isinstance(statement, ast.Import):
-        yield from ((alias.name, "") for alias in statement.names)
-        return
-    base = statement.module or ""
-    if statement.level:
-        parents = importer.package.split(".")
-        parents = parents[: len(parents) - statement.level + 1]
-        base = ".".join([*parents, *filter(None, [statement.module])])
-    yield from ((base, alias.name) for alias in statement.names)
-
-
-def _dynamic(tree: ast.Module) -> Iterator[tuple[str, bool]]:
-    """What calls of `import_module` name: (name, True), or (its constant beginning, False)."""
-    for node in ast.walk(tree):
-        if not (isinstance(node, ast.Call) and len(node.args) == 1):
-            continue
-        if ast.unparse(node.func) not in ("import_module", "importlib.import_module"):
-            continue
-        (argument,) = node.args
-        whole = isinstance(argument, ast.Constant)
-        first = argument.values[0] if isinstance(argument, ast.JoinedStr) else argument
-        if isinstance(first, ast.Constant) and isinstance(first.value, str):
-            yield first.value, whole
 
 
 class _Finder:
     """Finds modules as an import would, without executing anything, around one module."""
 
     def __init__(self, start: Module) -> None:
-        self._beside = start.file.parent
+        self._beside = str(start.file.parent)
         self._followed = {"bench", "logreg_kernels", start.name.partition(".")[0]}
-        self._top_level: dict[str, _Place] = {}
+        self._specs: dict[str, ModuleSpec | None] = {}
+
+    def imported_names(self, node: ast.AST, importer: Module) -> Iterator[str]:
+        """The dotted names of all modules that are imported below a node."""
+        children = ast.iter_child_nodes(node)
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = _base(node, importer)
+            yield from (self._origin(base, alias.name) for alias in node.names if base)
+        elif isinstance(node, ast.Call) and len(node.args) == 1:
+            if ast.unparse(node.func) in ("import_module", "importlib.import_module"):
+                yield from self._named_by(node.args[0])
+        elif isinstance(node, ast.If) and _for_type_checkers(node.test):
+            children = iter(node.orelse)
+        for child in children:
+            yield from self.imported_names(child, importer)
 
     def find(self, name: str) -> Module | None:
         """The module of a dotted name.
 
         None for what is missing, built in, installed, or a package without a file.
         """
-        file = self._place(name).file
-        return Module(name, file) if file else None
+        spec = self._spec(name)
+        if spec is None or spec.origin is None or not spec.has_location:
+            return None
+        return Module(name, Path(spec.origin))
 
-    def origin(self, base: str, name: str) -> str:
+    def _origin(self, base: str, name: str) -> str:
         """The module that `from base import name` gets `name` from."""
         asked: set[tuple[str, str]] = set()
-        while name and (base, name) not in asked:
+        while (base, name) not in asked:
             asked.add((base, name))
             if self.find(f"{base}.{name}"):
                 return f"{base}.{name}"
@@ -179,78 +135,82 @@ class _Finder:
             base, name = passed_on
         return base
 
-    def starting_with(self, name: str, whole: bool) -> list[str]:
-        """The name, or all modules of its package whose names begin like it."""
-        if whole:
-            return [name]
-        package, _, beginning = name.rpartition(".")
-        folders = self._place(package).folders if package else ()
-        inside = [module.name for module in iter_modules([str(folder) for folder in folders])]
-        return [f"{package}.{inner}" for inner in inside if inner.startswith(beginning)]
+    def _named_by(self, argument: ast.expr) -> list[str]:
+        """The modules that the argument of `import_module` may name."""
+        first = argument.values[0] if isinstance(argument, ast.JoinedStr) else argument
+        if not (isinstance(first, ast.Constant) and isinstance(first.value, str)):
+            return []
+        if first is argument:
+            return [first.value]
+        package, _, beginning = first.value.rpartition(".")
+        inside = [module.name for module in iter_modules(self._folders(package))]
+        return [f"{package}.{name}" for name in inside if name.startswith(beginning)]
 
-    def _place(self, name: str) -> _Place:
-        top, *inner = name.split(".")
-        if top not in self._top_level:
-            self._top_level[top] = self._find_top_level(top)
-        place = self._top_level[top]
-        for part in inner:
-            place = _inside(place.folders, part)
-        return place
+    def _folders(self, package: str) -> list[str]:
+        """Where a package's modules lie; empty for what is no package."""
+        spec = self._spec(package) if package else None
+        return list(spec.submodule_search_locations or ()) if spec else []
 
-    def _find_top_level(self, name: str) -> _Place:
-        try:
+    def _spec(self, name: str) -> ModuleSpec | None:
+        if name not in self._specs:
+            package, _, last = name.rpartition(".")
+            # Asked for the last part alone, PathFinder does not look for the parent in sys.modules.
+            inside = PathFinder.find_spec(last, self._folders(package)) if package else None
+            self._specs[name] = inside if package else self._top_level(name)
+        return self._specs[name]
+
+    def _top_level(self, name: str) -> ModuleSpec | None:
+        spec = None
+        with suppress(ValueError, ImportError):  # a loaded module without a spec, or no name
             spec = importlib.util.find_spec(name)
-        except (ValueError, ImportError):  # a loaded module without a spec, or no module's name
-            spec = None
         if spec is None:
-            return _inside((self._beside,), name)
-        file = Path(spec.origin) if spec.has_location and spec.origin else None
-        if file and name not in self._followed and _is_installed(file):
-            return _Place(None, ())
-        return _Place(file, tuple(map(Path, spec.submodule_search_locations or ())))
+            return PathFinder.find_spec(name, [self._beside])
+        if spec.origin is None or name in self._followed:
+            return spec
+        return spec if spec.has_location and not _is_installed(Path(spec.origin)) else None
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a module lies: its file, and the folders of its submodules if it is a package."""
+def _parsed(file: Path) -> ast.Module:
+    """The source as a tree: empty for what is no Python source, or has a syntax error."""
+    try:
+        return ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return ast.Module([], [])
 
-    file: Path | None
-    folders: tuple[Path, ...]
+
+def _for_type_checkers(test: ast.expr) -> bool:
+    return ast.unparse(test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
-def _inside(folders: tuple[Path, ...], name: str) -> _Place:
-    """A submodule in the folders of a package; a folder without `__init__.py` is one, too."""
-    for folder in folders:
-        if (package := folder / name / "__init__.py").is_file():
-            return _Place(package, (package.parent,))
-        for suffix in all_suffixes():
-            if (module := folder / f"{name}{suffix}").is_file():
-                return _Place(module, ())
-    return _Place(None, tuple(folder / name for folder in folders if (folder / name).is_dir()))
+def _base(statement: ast.ImportFrom, importer: Module) -> str:
+    """The `a` of `from a import b`, made absolute; "" where it leads out of all packages."""
+    relative = "." * statement.level + (statement.module or "")
+    with suppress(ImportError):
+        return importlib.util.resolve_name(relative, importer.package)
+    return ""
 
 
 def _passed_on(package: Module, name: str) -> tuple[str, str] | None:
     """Where a package's `__init__` imports a name from; None if it may define it itself."""
     if package.file.name != "__init__.py":
         return None
-    imports: list[tuple[str, str]] = []
-    for statement in _parsed(package.file).body:
-        if isinstance(statement, ast.ImportFrom):
-            bound = [alias.asname or alias.name for alias in statement.names]
-            asked = zip(_asked_for(statement, package), bound, strict=True)
-            imports += [one for one, as_name in asked if as_name == name]
-        elif _binds(statement, name):
-            return None
-    return imports[0] if len(imports) == 1 else None
+    tree = _parsed(package.file)
+    imports = [
+        (_base(statement, package), alias.name)
+        for statement in tree.body
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
+        if _bound_by(alias) == name
+    ]
+    bindings = sum(_bound_by(node) == name for node in ast.walk(tree))
+    return imports[0] if bindings == len(imports) == 1 else None
 
 
-def _binds(statement: ast.stmt, name: str) -> bool:
-    """Whether a statement may give a name a value."""
-    return any(
-        (isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load))
-        or name in (getattr(node, "name", None), getattr(node, "asname", None))
-        for node in ast.walk(statement)
-    )
+def _bound_by(node: ast.AST) -> str | None:
+    """The name that a node may give a value."""
+    if isinstance(node, ast.Name):
+        return None if isinstance(node.ctx, ast.Load) else node.id
+    return getattr(node, "asname", None) or getattr(node, "name", None)
 
 
 def _is_installed(file: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The time to read data once: what no kernel that reads it can beat, measured beside them."""
+"""The time to read data once, a lower bound on the time of any kernel that reads it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ _LEAST_SWEEP_BYTES = 1 << 26
 def reader(arrays: Sequence[Any]) -> Callable[[], None]:
     """A call that reads arrays once: NumPy arrays on all threads, or CUDA tensors.
 
-    On a CPU each thread adds up one contiguous part, a vector at a time, which is bound by memory
-    or by the cache that the data lies in; no faster way to read is known here. On CUDA it is
-    torch's sum.
+    On a CPU each thread adds up one contiguous part with vector instructions. Its speed is that of
+    the memory, or of the cache that holds the data. On CUDA it is torch's sum.
     """
     if isinstance(arrays[0], torch.Tensor):
         tensors = [array.reshape(-1) for array in arrays]
@@ -48,7 +47,7 @@ def reader(arrays: Sequence[Any]) -> Callable[[], None]:
 
 
 def sweeper(device: str) -> Callable[[], None]:
-    """A call that fills the device's caches with other data than the kernels'."""
+    """A call that evicts the kernels' data from the device's caches."""
     if device != "cpu":
         properties = torch.cuda.get_device_properties(device)
         n_bytes = max(_LEAST_SWEEP_BYTES, 4 * int(properties.L2_cache_size))
@@ -63,7 +62,7 @@ def sweeper(device: str) -> Callable[[], None]:
 
 
 def last_level_cache_bytes(device: str = "cpu") -> int | None:
-    """Size of the last cache before memory; None where the system does not say."""
+    """Size of the last cache before memory; None where it is not known."""
     if device != "cpu":
         return int(torch.cuda.get_device_properties(device).L2_cache_size)
     sizes = cache_sizes()
@@ -71,7 +70,7 @@ def last_level_cache_bytes(device: str = "cpu") -> int | None:
 
 
 def cache_sizes() -> dict[int, int]:
-    """Bytes of the first CPU's data caches, by level; empty where the system does not say."""
+    """Bytes of the first CPU's data caches, by level; empty where they are not known."""
     found = {}
     for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
         try:
@@ -86,7 +85,7 @@ def cache_sizes() -> dict[int, int]:
 
 
 def _as_words(array: NDArray[Any]) -> NDArray[Any]:
-    """The same memory as a flat array of one of the types that the reader is compiled for."""
+    """The same memory as a flat array of floats, which the reader is compiled for."""
     flat = np.ascontiguousarray(array).reshape(-1)
     return flat if flat.dtype.kind == "f" else flat.view(f"f{flat.dtype.itemsize}")
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Budget:
-    """When a run is over at the latest, whichever comes first.
+    """The most that a run may take; it ends at whichever limit comes first.
 
     Args:
-        passes: rows read by the oracle, in units of n.
-        seconds: of host time, looked at when a snapshot is taken.
+        passes: rows read by the objective, divided by n.
+        seconds: of host time, checked when a snapshot is taken.
     """
 
     passes: float

@@ -9,8 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from bench.measure.budget import Budget
-from bench.measure.clock import Clock, clock_for
-from bench.measure.garbage_collection import no_garbage_collection
+from bench.measure.clock import Clock, clock_for, no_garbage_collection
 from bench.measure.recorder import BudgetSpent, CountingObjective, Recorder, Trace
 from bench.measure.verify import verify
 from bench.optimizers import Shuffler, Stop, SupportsRun
@@ -23,7 +22,7 @@ _WARM_UP = Budget(passes=3.0, seconds=1.0)
 
 @dataclass(frozen=True)
 class Bound:
-    """A kernel bound to a problem, matched with the reference, and how long binding took."""
+    """A kernel that is bound to a problem and matches the reference, and its set-up times."""
 
     objective: Objective
     setup: SetupTimes
@@ -51,7 +50,7 @@ def bind_and_verify(problem: Problem, kernel: str, device: str, dtype: str) -> B
 
 
 def warm_up(objective: Objective, optimizer: SupportsRun) -> None:
-    """A few passes off the record: first calls load code and fill caches and allocators."""
+    """A few passes that are not recorded. First calls load code, and fill caches and allocators."""
     run_optimizer(objective, optimizer, np.random.default_rng(0), _WARM_UP)
 
 
@@ -63,7 +62,7 @@ def run_optimizer(
     w0: Any = None,
     clock: Clock | None = None,
 ) -> Trace:
-    """One timed run from `w0` (default: zeros); an optimizer that raises leaves its trace, too.
+    """One timed run from `w0` (default: zeros). An optimizer that raises leaves a trace, too.
 
     Python's garbage collector is off while the clock runs.
 
@@ -82,10 +81,10 @@ def run_optimizer(
             return recorder.finish(Stop(stop).value)
         except BudgetSpent:
             return recorder.finish(Stop.BUDGET.value)
-        except Exception as error:  # whatever it is, it is this cell's result
+        except Exception as error:  # any error is this cell's result
             return recorder.finish("failed", one_line(error))
 
 
 def one_line(error: BaseException) -> str:
-    """An error as a record keeps it: its type and its words, whatever line breaks it had."""
+    """An error's type and message in one line, as a record keeps it."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

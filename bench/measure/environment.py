@@ -1,4 +1,4 @@
-"""What a result depends on besides the code: machine, threads, libraries, versions."""
+"""The machine, threads and versions that a result depends on."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from bench.errors import InputError
 from bench.git import git
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "triton")
-"""A time in any cell depends on their versions."""
+"""All times depend on their versions."""
 _PEERS = ("glum", "jax", "snapml")
 """Only their own cells depend on their versions."""
 _GPU_DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/proc/driver/nvidia", "/dev/dxg", "/dev/kfd")
-"""What CUDA's driver makes, natively and under WSL, and ROCm's."""
+"""Files that the drivers of CUDA (natively and under WSL) and of ROCm make."""
 
 
 @lru_cache(maxsize=1)
 def environment() -> dict[str, Any]:
     """The environment as a flat JSON object; `machine` is the fingerprint of its hardware.
 
-    Absolute times are comparable within one machine only; versions and threads are part of a
-    cell's key, so that a new version is measured anew.
+    Absolute times can be compared within one machine only. Versions and threads are part of a
+    cell's key, so a new version is measured anew.
     """
-    # Each brings a BLAS or a thread pool of its own, and only what is loaded is found below.
+    # Each has a BLAS or a thread pool of its own, which is found only once it is loaded.
     import scipy.linalg  # noqa: F401
     import sklearn.linear_model  # noqa: F401
     import torch
@@ -53,23 +53,25 @@ def environment() -> dict[str, Any]:
 
 
 def machine() -> str:
-    """Fingerprint of the hardware; torch is not imported where there can be no GPU."""
+    """Fingerprint of the hardware. torch is not imported where there can be no GPU."""
     return _digest(_hardware())
 
 
 @lru_cache(maxsize=1)
 def _hardware() -> dict[str, Any]:
+    has_affinity = hasattr(os, "sched_getaffinity")
+    usable = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
     return {
         "cpu": _cpu_model(),
         "logical_cores": os.cpu_count(),
-        "usable_cores": _usable_cores(),
+        "usable_cores": usable,
         "architecture": platform.machine(),
         "gpus": _gpus(),
     }
 
 
 def configuration() -> str:
-    """Fingerprint of what a time depends on: hardware, versions and threads, not the commit."""
+    """Fingerprint of the hardware, versions and threads that a time depends on."""
     ignored = ("commit", "memory_bytes", "os", *_PEERS)
     return _digest({k: v for k, v in environment().items() if k not in ignored})
 
@@ -88,16 +90,12 @@ def _cpu_model() -> str:
 
 
 def _gpus() -> list[str]:
-    """The names that torch gives them; on Linux without a driver's device file, there are none."""
+    """torch's names of the GPUs. On Linux there are none without a driver's device file."""
     if platform.system() == "Linux" and not any(map(os.path.exists, _GPU_DRIVERS)):
         return []
     import torch
 
     return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-
-
-def _usable_cores() -> int | None:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _memory_bytes() -> int | None:

@@ -1,4 +1,4 @@
-"""Time per call, several calls side by side: kernels on one problem, or anything else."""
+"""Time per call of several calls, which take turns: kernels on one problem, or others."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from bench.measure.garbage_collection import no_garbage_collection
+from bench.measure.clock import no_garbage_collection
 from logreg_kernels import Objective
 
 # One sample is a block of calls that lasts at least this long, so that the clock's resolution
 # (below 0.1 microseconds) and the loop (about 0.1 microseconds a call) stay below 1%.
 _MIN_BLOCK_S = 1e-3
 _MAX_CALLS = 1_000
-# Worker threads of OpenMP, OpenBLAS and XLA go on spinning after a call, and would take a core
-# from whoever is timed next, until they give up after some milliseconds. Whoever is next calls
-# for so long off the clock; after a sleep the processor itself would be slow to start.
+# Worker threads of OpenMP, OpenBLAS and XLA go on spinning for some milliseconds after a call, and
+# would take a core from the next one. So the next is called for this long before it is timed. After
+# a sleep instead, the processor would be slow to start.
 _SETTLE_S = 1e-2
 
 Call: TypeAlias = Callable[[], Any]
@@ -27,8 +27,8 @@ def time_kernels(objectives: Mapping[str, Objective], samples: int) -> dict[str,
     """Seconds per call of `value_and_grad` of each kernel, interleaved; see `time_calls`.
 
     Args:
-        objectives: kernels bound to the same problem, by name; each has matched the reference.
-        samples: blocks a kernel.
+        objectives: kernels bound to one problem, by name, which match the reference.
+        samples: blocks of each kernel.
     """
     if not objectives:
         return {}
@@ -37,7 +37,7 @@ def time_kernels(objectives: Mapping[str, Objective], samples: int) -> dict[str,
 
 
 def value_and_grad_call(objective: Objective) -> Call:
-    """A call at a w away from 0, where exp and log1p would see one argument only."""
+    """A call at a random w. At w = 0 all arguments of exp and log1p would be equal."""
     rng = np.random.default_rng(0)
     w = objective.as_coefficients(rng.standard_normal(objective.coefficient_shape) * 0.1)
     return lambda: objective.value_and_grad(w)
@@ -52,15 +52,15 @@ def time_calls(
 ) -> dict[str, list[float]]:
     """Seconds per call of each, interleaved: one block of each in turn, `samples` times.
 
-    Each round has an order by chance, the same in every run, so that no call always follows the
-    same one: what one leaves behind, in caches and in threads, the others bear alike. A block ends
-    in the device's synchronisation. Data is as hot in cache as the calls before left it.
+    Each round has a random order, the same in every run. So no call always follows the same one,
+    and what a call leaves in caches and threads affects all others alike. A block ends with the
+    device's synchronisation. Caches are left as the calls before made them.
 
     Args:
         calls: what to time, by name.
         samples: blocks of each.
         synchronize: waits for the device that they run on.
-        before_each: called, off the clock, before each call; a block is then one call.
+        before_each: called off the clock before each call; a block is then one call.
     Returns:
         For each name, `samples` values: mean seconds per call of each block.
     """
@@ -82,7 +82,7 @@ def time_calls(
 
 
 def _calibrate(call: Call, synchronize: Call) -> int:
-    """Calls a block: doubled until a block lasts long enough; this warms the kernel up, too."""
+    """Calls in a block, doubled until it lasts long enough; this warms the kernel up, too."""
     count = 1
     while _block_s(call, count, synchronize) < _MIN_BLOCK_S and count < _MAX_CALLS:
         count *= 2

@@ -1,4 +1,4 @@
-"""What happens on the clock: count, copy w, take a time stamp. Nothing else."""
+"""What is done on the clock besides the optimizer: count, copy w, take a time stamp."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Re-exported: `compare` times commits in which Budget stands here.
+# Re-exported, as `compare` also times commits in which Budget is defined here.
 from bench.measure.budget import Budget as Budget
 from bench.measure.clock import Clock
 from logreg_kernels import Objective
 
-# Every step up to this one is kept, then steps 1/16 apart: 130 snapshots for 10,000 steps, and
-# a time to target is never over by more than 6%. By step number, not by time, so that two runs
-# of one cell keep the same steps.
+# Every step up to this one is kept, then steps 1/16 apart. That makes 130 snapshots for 10,000
+# steps, and a time to target is too long by at most 6%. Steps are chosen by number, not by time,
+# so two runs of one cell keep the same ones.
 _EVERY_STEP_UNTIL = 32
 _SPACING = 1 / 16
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What one run left: a row a snapshot, the first at w0, the last at the end.
+    """The snapshots of one run, the first at w0, the last at the end.
 
     Args:
         step: steps of the optimizer, shape (k,).
-        elapsed_s: seconds since the start of the run, shape (k,); of a solver that is fitted
+        elapsed_s: seconds since the start of the run, shape (k,); for a solver that is fitted
             anew, seconds of that fit alone.
-        oracle_calls: calls of the objective that led to this w, shape (k,); NaN where the solver
-            does not count them.
+        oracle_calls: calls of the objective up to here, shape (k,); NaN where the solver does not
+            count them.
         rows_read: rows that those calls read, shape (k,); NaN likewise.
         w: the iterates, float64, shape (k, d) or (k, c, d).
         stop: "converged", "budget" or "failed".
         message: the error of a failed run, else empty.
-        run_s: seconds of the whole run, the final synchronisation included; of a solver that is
+        run_s: seconds of the whole run, the final synchronisation included; for a solver that is
             fitted anew, of its longest fit.
-        spent_s: seconds on the clock for all of it: `run_s`, or the sum over all fits.
+        spent_s: seconds on the clock: `run_s`, or the sum over all fits.
     """
 
     step: NDArray[np.int64]
@@ -51,15 +51,15 @@ class Trace:
     spent_s: float
 
 
-class BudgetSpent(Exception):  # noqa: N818 - it ends a run as agreed; it is not an error
+class BudgetSpent(Exception):  # noqa: N818 - the end of a run, not an error
     """Raised by the recorder inside `on_step`, through whatever library is running."""
 
 
 class CountingObjective:
-    """An objective that counts its calls and the rows they read; otherwise itself.
+    """An objective that counts its calls and the rows that they read.
 
-    A value with its gradient, a Hessian product and a Hessian are one call each, and read each row
-    once, although their arithmetic differs (a Hessian's by a factor of d).
+    A value with its gradient, a Hessian-vector product and a Hessian each count as one call that
+    reads each row once. Their arithmetic differs, a Hessian's by a factor of d.
     """
 
     def __init__(self, objective: Objective) -> None:
@@ -162,10 +162,10 @@ class Recorder:
 
 
 def _copy(w: Any) -> Any:
-    """A copy of `w` on its own device, without waiting for it."""
+    """A copy of `w` on its device, without waiting for the device."""
     if not hasattr(w, "detach"):
         return w.copy()
-    # On a CPU NumPy's copy takes half the time of torch's, cold as it is between two steps.
+    # On a CPU NumPy's copy takes half the time of torch's between two steps.
     return w.detach().numpy().copy() if w.device.type == "cpu" else w.detach().clone()
 
 

@@ -1,4 +1,4 @@
-"""Sample a solver that can't report on the way: fit it anew with growing budgets."""
+"""Sample a solver that can't report its steps: fit it anew with growing budgets."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 
 from bench.measure.budget import Budget
 from bench.measure.cell import one_line
-from bench.measure.garbage_collection import no_garbage_collection
+from bench.measure.clock import no_garbage_collection
 from bench.measure.recorder import Trace
 from bench.optimizers import Fit, RefitSolver, Stop
 from bench.problems import Problem
 from logreg_kernels.validation import check_dtype, check_matrix
 
-# Every budget up to this one, then budgets 1/8 apart: a time to target is over by at most an
-# eighth, and all fits together take about nine times the longest.
+# Every budget up to this one, then budgets 1/8 apart. A time to target is too long by at most an
+# eighth, and all fits together take about nine times as long as the longest.
 _EVERY_BUDGET_UNTIL = 8
 _SPACING = 1 / 8
 _MOST_ITERATIONS = 1_000_000
@@ -28,12 +28,11 @@ def run_refits(
 ) -> Trace:
     """Fits from zeros, each timed alone, until one converges, gives up, or is over the budget.
 
-    A fit with one iteration comes first and is not timed: it loads code. The trace has one row a
-    budget, its time that of this fit; a solver that raises leaves what it had.
+    A first fit with one iteration is not timed, as it loads code. The trace has a row for each
+    fit, with the time of that fit. If the solver raises, the trace has the fits before.
 
     Args:
-        budget: of a single fit. Passes are held to where the solver counts them, and bound the
-            iterations of one that doesn't.
+        budget: of a single fit. If the solver does not count passes, they limit its iterations.
     """
     fits: list[tuple[float, Fit]] = []
     stop, message = Stop.BUDGET.value, ""
@@ -58,7 +57,7 @@ def run_refits(
             spent = elapsed > budget.seconds or (fit.passes or 0) >= budget.passes
             if gave_up or spent:
                 break
-    except Exception as error:  # whatever it is, it is this cell's result
+    except Exception as error:  # any error is this cell's result
         stop, message = "failed", one_line(error)
     times = [elapsed for elapsed, _ in fits]
     passes = [math.nan if fit.passes is None else fit.passes for _, fit in fits]

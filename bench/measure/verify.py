@@ -1,4 +1,4 @@
-"""A kernel is timed only after it has matched the reference on the very data it is timed on."""
+"""Compare a kernel with the reference on the data that it is timed on."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from bench.problems import Problem
 from logreg_kernels import Objective
 
 # Rounding errors of a sum of n terms grow like sqrt(n), not n (Higham and Mary, 2019, "A new
-# approach to probabilistic rounding error analysis"); with this factor none has been seen to
-# exceed the estimate, and a gradient that leaves out one row in a thousand does.
+# approach to probabilistic rounding error analysis"). With this factor no rounding error has
+# exceeded the estimate, while a gradient that leaves out one row in a thousand does.
 _SAFETY = 8.0
 
 
@@ -27,7 +27,7 @@ class KernelMismatch(Exception):  # noqa: N818 - the name says it
 
 @dataclass(frozen=True, eq=False)
 class Expected:
-    """What the float64 reference computes at w, and how far rounding in a dtype may be from it."""
+    """Value and gradient of the float64 reference at w, and how far a dtype may be from them."""
 
     w: NDArray[np.float64]
     value: float
@@ -42,14 +42,14 @@ def expected_at(
     """The reference at w, rounded to the dtype, and the tolerance for kernels in that dtype.
 
     Args:
-        storage_roundoff: how far X was rounded at most, relatively, where it is stored in fewer
-            bits than the dtype has.
+        storage_roundoff: relative rounding error of X, if it is stored in fewer bits than the
+            dtype has.
     """
     u = unit_roundoff(dtype)
     growth = _SAFETY * np.sqrt(problem.n_samples)
     w = w.astype(dtype).astype(np.float64)
     value, grad = reference_objective(problem).value_and_grad(w)
-    # The nll moves by at most the spread of the errors of a row's logits.
+    # nll_i changes by at most the spread of the errors of the row's logits.
     z_error = logit_error(problem.X, w, u)
     if storage_roundoff:
         z_error = z_error + storage_roundoff * (abs(problem.X) @ np.abs(w).T)
@@ -81,11 +81,11 @@ def verify(
 ) -> None:
     """Compare value and gradient with the float64 reference.
 
-    The tolerance is what rounding in the objective's own dtype can explain, and, where it stores
-    X in fewer bits (`storage_roundoff`), what rounding X can.
+    The tolerance is what rounding in the objective's dtype can explain, and the rounding of X
+    where it stores X in fewer bits (`storage_roundoff`).
 
     Args:
-        against: what several kernels on the same data are held to; None: `expectations`.
+        against: `expectations` that several kernels on the same data share; None computes them.
     Raises:
         KernelMismatch: they differ by more.
     """

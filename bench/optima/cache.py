@@ -1,14 +1,14 @@
-"""Optima on disk, by the fingerprint of the data: proved again whenever they are read."""
+"""Optima on disk, by the fingerprint of their data. Each is proved again when it is read."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 
 import numpy as np
 
+from bench.files.whole import write_whole
 from bench.optima.optimum import Optimum, contradiction, no_optimum, prove, solve
 from bench.optima.separability import prove_separable
 from bench.problems import Problem
@@ -28,9 +28,7 @@ def load_or_solve(problem: Problem, folder: Path | None) -> Optimum:
         return cached
     optimum = solve(problem)
     if optimum.exists is None:
-        return optimum  # nothing that a later reader could check
-    folder.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(f".{os.getpid()}.tmp")
+        return optimum  # it has no proof that a reader could check
     content = {
         "w": optimum.w.tolist(),
         "f": optimum.f if math.isfinite(optimum.f) else None,
@@ -38,13 +36,12 @@ def load_or_solve(problem: Problem, folder: Path | None) -> Optimum:
         "exists": optimum.exists,
         "reason": optimum.reason,
     }
-    scratch.write_text(json.dumps(content) + "\n")
-    scratch.replace(path)
+    write_whole(path, f"{json.dumps(content)}\n".encode())
     return optimum
 
 
 def _read(path: Path, problem: Problem) -> Optimum | None:
-    """A cached optimum that passes its own proof again; None makes it be computed anew."""
+    """A cached optimum, proved again; None where it can't be read or its proof does not hold."""
     try:
         content = json.loads(path.read_text())
         gap_bound, f = content["gap_bound"], content["f"]
@@ -59,7 +56,5 @@ def _read(path: Path, problem: Problem) -> Optimum | None:
         return None
     if cached.exists is None or contradiction(problem, cached) is not None:
         return None
-    if cached.exists is False:
-        separation = prove_separable(problem, cached.w)
-        return no_optimum(separation) if separation else None
-    return prove(problem, cached.w)
+    separation = None if cached.exists else prove_separable(problem, cached.w)
+    return no_optimum(separation) if separation else prove(problem, cached.w)

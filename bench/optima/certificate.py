@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.optima.coordinates import Coordinates, coordinates
 from bench.optima.hessian_size import forms_hessian
 from bench.optima.reference import reference_objective
-from bench.optima.rounding import gamma, gradient_error, logit_error, unit_roundoff
+from bench.optima.rounding import Matrix, Vector, gamma, gradient_error, logit_error, unit_roundoff
 from bench.problems import Problem
 from logreg_kernels.numpy_kernel.objective import weighted_gram
-
-Vector = NDArray[np.floating[Any]]
-Matrix = NDArray[np.floating[Any]]
 
 _U = unit_roundoff("float64")
 
 
 class Certificate(NamedTuple):
-    """A proved bound on f(w) - f*: infinite where there is none.
+    """A proved bound on f(w) - f*, infinite where nothing is proved.
 
     Args:
         gap_bound: in nats.
@@ -50,12 +46,12 @@ def certify(problem: Problem, w: Vector) -> Certificate:
                   <= nu^2 / (2 (1 - delta)),      and w* exists,       if delta < 1        (2)
 
     (integrate D^2 f(w + t v)[v, v] >= e^{-R ||v|| t} D^2 f(w)[v, v] twice along v, and minimise
-    over t). In both, ||g|| and lambda are replaced by bounds that hold for the exact gradient and
-    Hessian: the computed ones, widened by all that rounding may have done to them.
+    over t). ||g|| and lambda stand for bounds that hold for the exact gradient and Hessian: the
+    computed values, widened by a bound on their rounding errors.
 
-    At l2 = 0, (2) holds on the subspace of `coordinates`: f is constant along the rest, so that
-    a minimiser there is one everywhere, and H is looked at on the subspace alone. Where H is too
-    large to be formed, (1) is all there is.
+    At l2 = 0, (2) is applied on the subspace of `coordinates`. f is constant along the other
+    directions, so a minimiser on the subspace is one everywhere. Where H is too large to be
+    formed, only (1) is used.
 
     Returns:
         The smaller of the bounds that hold.
@@ -77,8 +73,7 @@ def certify(problem: Problem, w: Vector) -> Certificate:
         bound = grad_norm**2 / (2 * problem.l2)
         proof = f"strong convexity: ||grad|| <= {grad_norm:.1e}, l2 = {problem.l2:g}"
     if not forms_hessian(problem):
-        why = "H too large to be formed"
-        return Certificate(bound, proof or why)
+        return Certificate(bound, proof or "H too large to be formed")
     lambda_min = _lambda_min_bound(problem, w, f.hessian(w), basis)
     if lambda_min > 0:
         longest = float(np.sqrt((problem.X**2).sum(axis=1).max())) * (1 + 1e-12)
@@ -103,16 +98,16 @@ def certify(problem: Problem, w: Vector) -> Certificate:
 
 
 def _lambda_min_bound(problem: Problem, w: Vector, H: Matrix, basis: Coordinates) -> float:
-    """A number that lambda_min of the exact Hessian in `basis` is not below (Weyl's inequality).
+    """A lower bound on lambda_min of the exact Hessian in `basis`, by Weyl's inequality.
 
-    The computed H differs from the exact one by at most E entry by entry. Errors of the logits of
-    at most e change p (1 - p) by a factor of at most exp(e), as its log has slope <= 1, and
-    p_k ([k = l] - p_l) by exp(4 e), as log p_k and log sum_{j != k} p_j move by 2 e each; the
-    product over n rows rounds by gamma_{n+2}. ||E||_2 <= ||E||_F; LAPACK's eigenvalues and the
-    change of basis add about p u ||H||.
+    The entries of the computed H differ from the exact ones by at most E. If the logits are off
+    by at most e, p (1 - p) changes by a factor of at most exp(e), as its log has slope <= 1.
+    p_k ([k = l] - p_l) changes by at most exp(4 e), as log p_k and log sum_{j != k} p_j change by
+    at most 2 e each. The product over n rows adds a rounding error of gamma_{n+2}. ||E||_2 is at
+    most ||E||_F. LAPACK's eigenvalues and the change of basis add about p u ||H||.
 
-    For softmax, sum_kl |p_k ([k = l] - p_l)| <= 2 in each row, and the blocks of E are not
-    negative, so that ||E||_F is at most that of their sum: a d x d matrix of weights 2.
+    For softmax, sum_kl |p_k ([k = l] - p_l)| <= 2 in each row. The blocks of E are not negative,
+    so ||E||_F is at most that of their sum, a d x d matrix with weights 2.
     """
     X, n = problem.X, problem.n_samples
     size_x = abs(X)

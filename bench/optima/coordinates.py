@@ -1,35 +1,34 @@
-"""Coordinates in which f has no flat directions that are known beforehand."""
+"""Coordinates without the directions along which f is known to be constant."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import helmert
 from scipy.sparse import csr_array
 
+from bench.optima.rounding import Matrix, Vector
 from bench.problems import Problem
 from logreg_kernels.contract import CSRMatrix
-
-Vector = NDArray[np.floating[Any]]
-Matrix = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
 class Coordinates:
-    """An orthonormal basis of the w that matter: w = B v, and f(w + u) = f(w) for every u _|_ B.
+    """An orthonormal basis B of the w that f depends on.
 
-    With l2 > 0 every direction matters, and B is the identity. With l2 = 0 two kinds do not:
+        w = B v,    f(w + u) = f(w) for every u _|_ B
 
-        a feature that is 0 in every row: f does not depend on its coefficient
-        one vector added to the coefficients of all classes: softmax is invariant to it
+    With l2 > 0 f depends on every direction, and B is the identity. With l2 = 0 it is constant
 
-    so B keeps the other features, and, of the classes, the c - 1 combinations that sum to zero
-    (Helmert's). f is then studied on v, and w = B v is the minimiser of smallest norm. Both
-    invariances are exact, also in floating point: no rank is guessed from small numbers. Where
-    columns depend on each other in another way, the Hessian in v is singular, and stays unproved.
+        along the coefficient of a feature that is 0 in every row
+        where one vector is added to the coefficients of all classes (softmax)
+
+    B leaves out these features. Of the classes it keeps the c - 1 combinations that sum to zero
+    (Helmert's). For the minimiser v, w = B v is the minimiser of smallest norm. Both invariances
+    are exact in floating point, so no rank is guessed from small numbers. If columns depend on
+    each other in another way, the Hessian in v is singular, and no optimum is proved.
 
     Args:
         features: which columns of X are kept, shape (d,), booleans.
@@ -50,7 +49,7 @@ class Coordinates:
 
     @property
     def removed(self) -> str:
-        """What was left out, in words; empty where nothing was."""
+        """What B leaves out, in words; empty for nothing."""
         blank = int((~self.features).sum())
         parts = [f"{blank} features that are 0 in every row"] if blank else []
         if self.classes is not None:

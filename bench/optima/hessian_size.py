@@ -1,4 +1,4 @@
-"""Where a Hessian is worth forming, and where it would only fill the memory."""
+"""Which Hessians are small enough to be formed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _MOST_BYTES = 1 << 31
 
 
 def forms_hessian(problem: Problem) -> bool:
-    """Whether the optimum is sought and proved by way of the whole Hessian, (p, p).
+    """Whether the optimum is computed and proved with the whole Hessian, (p, p).
 
-    Without it, products with the Hessian find the optimum and strong convexity proves it, which
-    takes a penalty: at l2 = 0 it is the only way.
+    Without it, Hessian-vector products find the optimum and strong convexity proves it, which
+    takes a penalty. At l2 = 0 a proof takes the whole Hessian.
     """
     sparse_with_penalty = issparse(problem.X) and problem.l2 > 0
     most = _MOST_OF_SPARSE if sparse_with_penalty else _MOST_COEFFICIENTS
@@ -25,7 +25,7 @@ def forms_hessian(problem: Problem) -> bool:
 
 
 def unknown_without_hessian(problem: Problem) -> str | None:
-    """None, or why nothing can be known about an optimum that takes a Hessian of this size."""
+    """None, or why no optimum can be proved: it would take too large a Hessian."""
     if problem.l2 > 0 or forms_hessian(problem):
         return None
     size = math.prod(problem.coefficient_shape)
@@ -36,7 +36,7 @@ def unknown_without_hessian(problem: Problem) -> str | None:
 
 
 def too_large_to_form(problem: Problem) -> str | None:
-    """None, or why an optimizer that asks for the whole Hessian is not run, in words."""
+    """None, or why an optimizer that needs the whole Hessian is not run."""
     size = math.prod(problem.coefficient_shape)
     n_bytes = 8 * size**2
     if n_bytes <= _MOST_BYTES:

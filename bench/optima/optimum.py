@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.optima.certificate import certify
 from bench.optima.hessian_size import unknown_without_hessian
 from bench.optima.minimise import minimise
 from bench.optima.reference import reference_objective
-from bench.optima.rounding import unit_roundoff
+from bench.optima.rounding import Vector, unit_roundoff
 from bench.optima.separability import Separation, find_separation, prove_separable
 from bench.problems import Problem
 
-Vector = NDArray[np.floating[Any]]
-
 _U = unit_roundoff("float64")
+# Two evaluations of the same sum may differ by a few roundings. A wrong optimum differs by more.
+_F_ROUNDINGS = 1_000
+# A bound this small, relative to f, is below what float64 resolves of f.
+_AS_GOOD_AS_ROUNDING = 1e-16
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Optimum:
 def solve(problem: Problem) -> Optimum:
     """Minimise f to rounding level by Newton's method, and prove how close the result is.
 
-    For l2 > 0 f is strongly convex and an optimum exists. For l2 = 0 the classes are checked
-    for separability where no proof of an optimum is found: separable data have none.
+    For l2 > 0 f is strongly convex and an optimum exists. Separable data have none at l2 = 0. So
+    where no optimum is proved at l2 = 0, a separation is looked for.
     """
     if (why_not := unknown_without_hessian(problem)) is not None:
         return _unknown(problem, np.zeros(problem.coefficient_shape), why_not)
@@ -73,7 +73,7 @@ def prove(problem: Problem, w: Vector) -> Optimum:
 
 
 def no_optimum(separation: Separation) -> Optimum:
-    """The optimum of separable data: there is none, and its w says why."""
+    """For separable data, which have no optimum: `w` is the separation."""
     return Optimum(
         w=separation.w,
         f=math.nan if separation.undecided else 0.0,
@@ -84,10 +84,10 @@ def no_optimum(separation: Separation) -> Optimum:
 
 
 def contradiction(problem: Problem, optimum: Optimum) -> str | None:
-    """None if an optimum holds up when everything that it claims is computed anew, else why not.
+    """Compute all that an optimum claims anew: None if it is true, else what is not.
 
-    f must be f(w), to a few roundings; the bound must be proved at w, at most twice as loose as
-    is claimed, or as good as rounding; a claim that there is none must separate the classes.
+    f must be f(w), to a few roundings. The bound proved at w must be at most twice the claimed
+    one, or below what float64 resolves. If there is no optimum, w must separate the classes.
     """
     if optimum.w.shape != problem.coefficient_shape or not np.isfinite(optimum.w).all():
         return f"w must be finite and of shape {problem.coefficient_shape}"
@@ -108,12 +108,6 @@ def contradiction(problem: Problem, optimum: Optimum) -> str | None:
             f"be proved ({proof})"
         )
     return None
-
-
-# Two evaluations of the same sum may differ by a few roundings, a wrong optimum differs by more.
-_F_ROUNDINGS = 1_000
-# A bound this small, relative to f, is below what float64 resolves of f.
-_AS_GOOD_AS_ROUNDING = 1e-16
 
 
 def exact_sum_value(problem: Problem, w: Vector) -> float:

@@ -1,4 +1,4 @@
-"""How far rounding alone can move a computed gradient."""
+"""Bounds on the rounding errors of computed logits, gradients and values of f."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def logit_error(X: Matrix | CSRMatrix, w: Vector, u: float) -> Vector:
 
         |z^_i - z_i| <= gamma_{d+1} sum_j |x_ij w_j|,   gamma_k = k u / (1 - k u)
 
-    For sparse X, d is the largest number of entries in a row: adding zeros does not round.
-    One more than d operations, so that an X that was itself rounded to the dtype is covered; for
-    softmax three more, as logits are taken relative to that of the label.
+    For sparse X, d is the largest number of entries in a row, as adding zeros does not round.
+    One operation more than d covers the rounding of X itself to the dtype. For softmax there are
+    three more, as logits are taken relative to that of the label.
 
     Source: Higham (2002), Accuracy and Stability of Numerical Algorithms, eq. (3.5).
     """
@@ -48,17 +48,17 @@ def gradient_error(
 
         |g^_kj - g_kj| <= 1/n sum_i |x_ij| (e_i + (c + 8) u + s) + 4 u l2 |w_kj|
 
-    with e_i what errors of the logits do to a residual, s = gamma_{n+2} for the sum over rows (a
-    bound for any order of summation, loose by a factor of about sqrt(n)), and (c + 8) u for exp,
-    the sum over c classes, the quotient and the products around them.
+    e_i bounds what errors of the logits do to a residual. s = gamma_{n+2} is for the sum over rows:
+    it holds for any order of summation, and is loose by a factor of about sqrt(n). (c + 8) u is
+    for exp, the sum over c classes, the quotient and the products around them.
 
     Two classes: sigmoid has slope at most 1/4, so e_i = |z^_i - z_i| / 4. Softmax: dp_k/dz.v =
     p_k (v_k - p.v), at most p_k (1 - p_k) times the spread of v, so e_i = max_k |z^_ik - z_ik| / 2.
 
     Args:
         sum_growth: replaces n in s, for an estimate rather than a bound.
-        storage_roundoff: relative error of the X that was computed with. It moves a logit by that
-            much of sum_j |x_ij w_j|, and the product with a residual, at most 1, by as much.
+        storage_roundoff: relative error of X as the kernel stores it. It changes a logit by at
+            most that part of sum_j |x_ij w_j|, and x_ij times a residual by that part of |x_ij|.
     Source: Higham (2002), eq. (3.5) for each of the two products.
     """
     n = X.shape[0]
@@ -77,15 +77,15 @@ def value_error(X: Matrix | CSRMatrix, w: Vector, l2: float, nll: Vector, u: flo
         |f^ - f| <= 1/n sum_i [min(1, nll_i) e_i + (c + 32 + log2 n) u nll_i]
                     + (p + 4) u l2/2 ||w||^2
 
-    e_i, twice the largest error of the row's logits, moves nll_i by at most 1 - p_i times itself,
-    with p_i = exp(-nll_i) the probability of the label, and 1 - p_i <= min(1, nll_i). The other
-    term is for exp, log1p, the sum over c classes and NumPy's pairwise sum over the rows.
+    e_i, twice the largest error of the row's logits, changes nll_i by at most (1 - p_i) e_i, with
+    p_i = exp(-nll_i) the probability of the label, and 1 - p_i <= min(1, nll_i). The second term
+    is for exp, log1p, the sum over c classes and NumPy's pairwise sum over the rows.
 
     Args:
         nll: of each row at w, shape (n,).
     Source: Higham (1993), "The accuracy of floating point summation", section 3, for pairwise
-        sums; NumPy adds blocks of up to 128 terms in 8 lanes, hence 16, twice:
-        within blocks of rows, and over them.
+        sums. NumPy adds blocks of up to 128 terms in 8 lanes, hence 16. They count twice: within
+        blocks of rows, and over the blocks.
     """
     n = X.shape[0]
     z_error = logit_error(X, w, u)

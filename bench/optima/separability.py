@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linprog
 from scipy.sparse import coo_array, csr_array, eye_array, hstack
 
-from bench.optima.rounding import gamma, unit_roundoff
+from bench.optima.rounding import Vector, gamma, unit_roundoff
 from bench.problems import Problem
-
-Vector = NDArray[np.floating[Any]]
-Matrix = NDArray[np.floating[Any]]
 
 _U = unit_roundoff("float64")
 # Nonzeros of the linear programme: a minute on two cores.
@@ -28,7 +24,7 @@ class Separation(NamedTuple):
 
     Args:
         w: of unit norm, of `coefficient_shape`; no row is on its wrong side.
-        margin: the smallest one; 0 where the separation is not complete.
+        margin: the smallest positive one.
         undecided: how many (row, wrong class) pairs have a margin of exactly 0.
     """
 
@@ -60,7 +56,7 @@ def prove_separable(problem: Problem, w: Vector) -> Separation | None:
     any u: no minimiser exists. If all are > 0, the infimum is 0.
 
     A margin counts as positive only beyond its own rounding error, and as zero only where each of
-    its products is exactly 0; anything else is no proof.
+    its products is exactly 0. Otherwise there is no proof.
 
     Source: Albert and Anderson (1984), "On the existence of maximum likelihood estimates in
         logistic regression models", theorems 1 and 2.
@@ -78,14 +74,14 @@ def prove_separable(problem: Problem, w: Vector) -> Separation | None:
 
 
 def find_separation(problem: Problem) -> tuple[Separation | None, str]:
-    """A separation by linear programming, and why there is none to be had.
+    """A separation by linear programming; without one, None and the reason.
 
         max sum_i s_i   subject to   margin_i(w) >= s_i,  0 <= s_i <= 1
 
-    Any w that puts no row on its wrong side can be scaled up, so at the maximum s_i is 1 for every
-    margin that some such w makes positive, and 0 for the rest. What the solver leaves near zero
-    is rounded to zero, and nearly equal classes are made equal, so that margins which are zero
-    by structure are so in floating point, too; `prove_separable` then has the word.
+    Any w that puts no row on its wrong side can be scaled up. So at the maximum s_i is 1 for every
+    margin that some such w makes positive, and 0 for the rest. A margin that is zero by structure
+    may be computed as nearly zero. So small entries of w are also set to zero and nearly equal
+    classes made equal. `prove_separable` checks both this w and the solver's own.
 
     Source: Konis (2007), "Linear programming algorithms for detecting separated data in binary
         logistic regression models", section 3, with his sum of margins made bounded.
@@ -104,7 +100,7 @@ def find_separation(problem: Problem) -> tuple[Separation | None, str]:
 
 
 def _margins(problem: Problem, w: Vector) -> tuple[Vector, Vector]:
-    """All margins, and the sums of the absolute values of their products, flat."""
+    """All margins, and the sums of the absolute values of their products, both flat."""
     if w.ndim == 1:
         margins = (2 * problem.y - 1) * (problem.X @ w)
         return margins, abs(problem.X) @ np.abs(w)

@@ -1,11 +1,11 @@
 """Records: immutable rows with their details, kept as JSON lines.
 
-One JSON object a line, with the fields of `Record`. A line is appended whole or not at all; an
+One JSON object a line, with the fields of `Record`. A line is appended whole or not at all. An
 unfinished last line (the process was killed while writing) is dropped by the next append.
 
-Format 1: the first; it is read as format 2 with `repetition` 0 and `sampling` "snapshots".
-Format 2: `repetition` and `sampling`; a convergence record's `oracle_calls` and `passes` may be
-    missing, where a solver does not count them.
+Format 1: without `repetition` and `sampling`. It is read as if they were 0 and "snapshots".
+Format 2: a convergence record's `oracle_calls` and `passes` may be missing, where a solver does
+    not count them.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ class Record:
 
     Args:
         kind: "convergence" (an optimizer's run) or "kernel" (time per call of a kernel).
-        key: digest of everything that the result depends on; equal keys are the same cell.
-        problem, kernel, optimizer, device, dtype, seed, repetition: the cell; a kernel record has
+        key: digest of everything that the result depends on.
+        problem, kernel, optimizer, device, dtype, seed, repetition: the cell. A kernel record has
             optimizer "", seed 0 and repetition 0.
-        sampling: how the curve was had: "snapshots" of one run, "refits" with growing budgets,
-            or "" where there is none.
+        sampling: where the curve comes from: "snapshots" of one run, "refits" with growing
+            budgets, or "" where there is no curve.
         status: "converged", "budget", "diverged", "failed" or "unavailable"; "ok" for a kernel.
         message: the error or the reason, in one line.
-        score: numbers of the cell, by column; None is a miss or not applicable. Convergence: some
-            or all of `COLUMNS`. Kernel: `SETUP_COLUMNS`, and `timed_beside`, the names of the
+        score: numbers by column; None where one is a miss or does not apply. Convergence: some or
+            all of `COLUMNS`. Kernel: `SETUP_COLUMNS`, and `timed_beside`, the names of the
             kernels that took turns with it.
         samples: raw samples. Convergence: `CURVE_COLUMNS`. Kernel: `seconds_per_call`.
         problem_facts: n_samples, n_features, l2, fingerprint, f_star, gap_bound, exists, reason.
@@ -76,7 +76,7 @@ class Record:
 
     @property
     def cell(self) -> tuple[str, ...]:
-        """What it measured, whatever the code or the versions: the latest of a cell is shown.
+        """What it measured, whatever the code or the versions. Tables show the latest of a cell.
 
         A kernel that was timed beside others is another cell than one that was timed alone.
         """
@@ -91,7 +91,8 @@ class Record:
         return (self.problem_facts.get("fingerprint"), *budget)
 
 
-# What every reader of records relies on.
+# What every reader of records relies on. A field of another type is a mapping.
+_TYPES: Mapping[str, type] = {"str": str, "int": int}
 _FACTS = {"n_samples", "n_features", "l2", "f_star", "gap_bound", "exists", "reason"}
 _ENVIRONMENT = {"machine", "cpu", "usable_cores", "gpus", "torch_threads", "torch", "numpy"}
 
@@ -138,17 +139,12 @@ class RecordStore:
 
 def _is_well_formed(record: Record) -> bool:
     """Whether the fields have the types that every reader relies on."""
-    texts = (
-        *("key", "problem", "kernel", "optimizer", "device", "dtype", "sampling"),
-        *("status", "message", "suite", "created"),
-    )
-    mappings = (record.score, record.samples, record.problem_facts, record.environment)
     if not (
-        all(isinstance(getattr(record, name), str) for name in texts)
-        and isinstance(record.seed, int)
-        and isinstance(record.repetition, int)
+        all(
+            isinstance(getattr(record, field.name), _TYPES.get(str(field.type), Mapping))
+            for field in dataclasses.fields(record)
+        )
         and record.kind in ("convergence", "kernel")
-        and all(isinstance(mapping, Mapping) for mapping in mappings)
         and record.environment.keys() >= _ENVIRONMENT
         and record.problem_facts.keys() >= _FACTS
         and all(_are_numbers(column) for column in record.samples.values())
@@ -156,18 +152,14 @@ def _is_well_formed(record: Record) -> bool:
         return False
     numbers = dict(record.score)
     if record.kind == "kernel":
-        beside = numbers.pop("timed_beside", None)
-        return (
-            numbers.keys() <= SETUP_COLUMNS.keys()
-            and _are_numbers(list(numbers.values()))
-            and (isinstance(beside, str) or not record.samples.get("seconds_per_call"))
-        )
-    lengths = {len(record.samples.get(name, ())) for name in CURVE_COLUMNS}
-    return (
-        numbers.keys() <= COLUMNS.keys()
-        and _are_numbers(list(numbers.values()))
-        and (not record.samples or len(lengths) == 1)
-    )
+        columns = SETUP_COLUMNS
+        timed_beside = numbers.pop("timed_beside", None)
+        complete = isinstance(timed_beside, str) or not record.samples.get("seconds_per_call")
+    else:
+        columns = COLUMNS
+        lengths = {len(record.samples.get(name, ())) for name in CURVE_COLUMNS}
+        complete = not record.samples or len(lengths) == 1
+    return complete and numbers.keys() <= columns.keys() and _are_numbers(list(numbers.values()))
 
 
 def _are_numbers(values: Any) -> bool:

@@ -14,14 +14,14 @@ CELL = ["problem", "kernel", "optimizer", "device", "dtype", "seed", "repetition
 
 @dataclass(frozen=True)
 class Results:
-    """A list of records with views of it."""
+    """Records, and data frames made of them."""
 
     records: tuple[Record, ...]
 
     def scores(self) -> pd.DataFrame:
-        """One row a cell: `CELL`, `sampling`, `status`, `message`, and the numbers of `COLUMNS`,
-        which says what each of them means. A number is missing where a target was missed, or where
-        it does not apply.
+        """One row a cell: `CELL`, `sampling`, `status`, `message`, and the numbers of `COLUMNS`.
+
+        A number is missing where a target was missed, or where it does not apply.
         """
         texts = ("sampling", "status", "message")
         rows = [
@@ -33,8 +33,7 @@ class Results:
         return _numeric(pd.DataFrame(rows, columns=[*CELL, *texts, *COLUMNS]), COLUMNS)
 
     def curves(self) -> pd.DataFrame:
-        """One row a snapshot: the cell, `sampling`, `step, elapsed_s, oracle_calls, passes, f`, and
-        `gap`, an upper bound on f(w) - f* (missing where no optimum is proved)."""
+        """One row a snapshot: `CELL`, `sampling`, and the columns of `Curve`."""
         rows = [
             _cell(record)
             | {"sampling": record.sampling}
@@ -48,8 +47,10 @@ class Results:
         )
 
     def kernel_times(self) -> pd.DataFrame:
-        """One row a sample: `problem, kernel, device, dtype, timed_beside` (the kernels that took
-        turns with it), `sample` and `seconds_per_call` of `value_and_grad`."""
+        """One row a sample: seconds per call of a kernel's `value_and_grad`.
+
+        `timed_beside` names the kernels that took turns with it.
+        """
         names = ["problem", "kernel", "device", "dtype"]
         rows = [
             {name: getattr(record, name) for name in names}
@@ -74,7 +75,7 @@ class Results:
 
 
 def _numeric(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
-    """The columns as numbers, also where the frame is empty or all is missing."""
+    """The columns as numbers, also where there are no rows or no numbers."""
     as_numbers = {name: pd.to_numeric(frame[name]).astype(float) for name in columns}
     as_integers = {name: frame[name].astype(int) for name in ("seed", "repetition")}
     return frame.assign(**as_integers, **as_numbers)

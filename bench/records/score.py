@@ -1,7 +1,7 @@
-"""What a run is worth: the fields of its score, which are the columns of tables and of records.
+"""The score of a run: its fields are the columns of tables and records.
 
-Each field is declared once, here, with its unit and meaning. `COLUMNS` is made from the fields:
-`Results.scores()` has these columns, and a record of a run may hold these numbers and no others.
+Each field is declared here with its unit and meaning. `COLUMNS` is made from the fields.
+`Results.scores()` has these columns, and the record of a run holds no other numbers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 TARGETS: Mapping[str, float] = MappingProxyType({f"1e-{k}": 10.0**-k for k in range(1, 11)})
-"""Relative gaps that runs are scored at, by the names that columns carry."""
+"""Relative gaps that runs are scored at, by their names in columns."""
 
 
 def _column(meaning: str, *, default: Any = dataclasses.MISSING, name: str = "") -> Any:
@@ -28,7 +28,7 @@ def _optional(meaning: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class SetupTimes:
-    """What it took to bind a kernel to data; all missing for a solver with a loss of its own."""
+    """Seconds to bind a kernel to data; missing for a solver with a loss of its own."""
 
     setup_s: float | None = _optional("seconds of `bind`, without transfer and compilation")
     transfer_s: float | None = _optional("seconds to bring the data to the device")
@@ -54,7 +54,7 @@ class Hit:
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """What the final w is worth beyond its training loss; missing where it has no meaning."""
+    """Quality of the final w; a number is missing where it does not apply."""
 
     test_nll: float | None = _optional("mean NLL on the test rows, nats, without the penalty")
     test_accuracy: float | None = _optional(
@@ -76,7 +76,7 @@ class Quality:
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """A run's snapshots, one entry each: the first at w0, the last at the end.
+    """A run's snapshots, one entry each, from w0 to the end of the run.
 
     Args:
         step: steps of the optimizer, or iterations of a solver that is fitted anew.
@@ -106,19 +106,15 @@ CURVE_COLUMNS: tuple[str, ...] = tuple(field.name for field in dataclasses.field
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """One run, measured against the optimum of its problem; made by `bench.score.score`.
+    """One run, measured against the optimum of its problem by `bench.score.score`.
 
-    Fields with a meaning are columns of tables. A missing number (None) is a miss, or something
-    that does not apply.
+    Fields with a meaning are columns of tables. A number is missing (None) for a miss, or where it
+    does not apply.
 
     Args:
         status: "converged", "budget", "diverged" or "failed".
-        message: the error of a failed run, what was wrong with its claim, or why its problem has
-            no optimum; else empty.
-        setup: see `SetupTimes`.
+        message: the error of a failed run, or why its problem has no optimum; else empty.
         hits: for each target its `Hit`, or None for a miss.
-        quality: see `Quality`.
-        curve: see `Curve`.
     """
 
     status: str
@@ -166,11 +162,10 @@ class Score:
 def _columns(owner: type[Score | SetupTimes | Quality]) -> dict[str, str]:
     """Name and meaning of every column that a class declares, in order."""
     found: dict[str, str] = {}
+    parts = {"setup": SetupTimes, "quality": Quality}
     for field in dataclasses.fields(owner):
-        if field.name == "setup":
-            found |= _columns(SetupTimes)
-        elif field.name == "quality":
-            found |= _columns(Quality)
+        if field.name in parts:
+            found |= _columns(parts[field.name])
         elif field.name == "hits":
             for target in TARGETS:
                 for part in dataclasses.fields(Hit):
@@ -182,7 +177,7 @@ def _columns(owner: type[Score | SetupTimes | Quality]) -> dict[str, str]:
 
 
 COLUMNS: Mapping[str, str] = MappingProxyType(_columns(Score))
-"""Every number of a run's score, by column, with its unit and meaning."""
+"""Meaning and unit of every number of a run's score, by column."""
 
 SETUP_COLUMNS: Mapping[str, str] = MappingProxyType(_columns(SetupTimes))
-"""Those of them that the record of a kernel's times has, too."""
+"""Likewise, for the record of a kernel's times."""

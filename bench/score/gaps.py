@@ -1,4 +1,4 @@
-"""How far each snapshot of a run is from the proved optimum, and what follows from that."""
+"""How far each snapshot of a run is from the optimum: gaps, targets met, and the status."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from bench.records.score import Hit
 
 Values = NDArray[np.floating[Any]]
 
-# A run that stops as converged further from the optimum than this relative gap has claimed
-# what is not so: with the loosest stopping test in use (scikit-learn's default tol, 1e-4), runs
-# end below it.
+# A run that stops as converged at a larger relative gap has not converged. With the loosest
+# stopping test in use (scikit-learn's default tol, 1e-4), runs end below it.
 _FALSE_CLAIM = 1e-2
 
 
 class RefutedOptimum(Exception):  # noqa: N818 - the name says it
-    """A run went below what was proved to be the minimum: the proof, or the problem, is wrong."""
+    """A run went below the proved minimum, so the proof or the problem is wrong."""
 
 
 @dataclass(frozen=True)
 class Gaps:
-    """Distances from the optimum, one a snapshot.
+    """Distances from the optimum, one for each snapshot.
 
     Args:
         absolute: upper bounds on f(w) - f*, nats, shape (k,); NaN without a proved optimum.
@@ -49,8 +48,8 @@ def gaps(values: Values, optimum: Optimum, value_error: float = 0.0) -> Gaps:
         gap(w)  = max(f(w) - f^, 0) + gap_bound + 2 value_error  >=  f(w) - f*
         r(w)    = gap(w) / (f(w0) - f^)
 
-    with f^ the value found and gap_bound its proved distance from f*. Where w0 is the optimum
-    already, to what can be told apart, there is no r.
+    with f^ the value of the optimum and gap_bound its proved distance from f*. There is no r where
+    w0 can't be told from the optimum.
 
     Args:
         values: f at each snapshot, float64, shape (k,), the first at w0.
@@ -80,36 +79,34 @@ def gaps(values: Values, optimum: Optimum, value_error: float = 0.0) -> Gaps:
 def first_hits(trace: Trace, relative: Values, n_samples: int) -> dict[str, Hit | None]:
     """For each target t the first snapshot with r(w) <= t; None where there is none.
 
-    A target below what can be told apart is never met. Nothing here looks at another run.
+    A target below `Gaps.resolution` is never met. Hits do not depend on other runs.
 
     Args:
         trace: the run, k snapshots.
         relative: r at each snapshot, shape (k,).
         n_samples: rows of the training data, the unit of a pass.
     """
-    hits: dict[str, Hit | None] = {}
+    hits: dict[str, Hit | None] = dict.fromkeys(TARGETS)
     for name, target in TARGETS.items():
         met = np.flatnonzero(relative <= target)  # NaN is never <= a target
-        hits[name] = _hit(trace, int(met[0]), n_samples) if len(met) else None
+        if len(met):
+            first = met[0]
+            calls = finite(trace.oracle_calls[first])
+            hits[name] = Hit(
+                elapsed_s=float(trace.elapsed_s[first]),
+                passes=finite(trace.rows_read[first] / n_samples),
+                oracle_calls=None if calls is None else int(calls),
+            )
     return hits
-
-
-def _hit(trace: Trace, snapshot: int, n_samples: int) -> Hit:
-    calls = finite(trace.oracle_calls[snapshot])
-    return Hit(
-        elapsed_s=float(trace.elapsed_s[snapshot]),
-        passes=finite(trace.rows_read[snapshot] / n_samples),
-        oracle_calls=None if calls is None else int(calls),
-    )
 
 
 def status_of(
     trace: Trace, values: Values, relative: Values, value_error: float = 0.0
 ) -> tuple[str, str]:
-    """A run's status, and its error or what is wrong with its claim, else an empty message.
+    """A run's status, and a message that says what went wrong; empty if nothing did.
 
-    A run has diverged where it ends with a value that is not finite, or above that of its start.
-    One that stops as converged at r > 1e-2 has failed: its claim is false.
+    A run has diverged if its last value is not finite, or above its first. A run that stops as
+    converged at r > 1e-2 has failed, as it has not converged.
     """
     if trace.stop == "failed":
         return "failed", trace.message

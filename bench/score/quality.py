@@ -1,8 +1,6 @@
-"""What a fitted w is worth beyond its training loss."""
+"""Quality of a fitted w on test rows, and its distance to the optimum."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,21 +8,16 @@ from scipy.special import log_softmax
 
 from bench.optima.coordinates import coordinates
 from bench.optima.optimum import Optimum
+from bench.optima.rounding import Matrix, Vector
 from bench.problems import Problem
 from bench.records.score import Quality
-
-Vector = NDArray[np.floating[Any]]
-Matrix = NDArray[np.floating[Any]]
-
-N_BINS = 15
-"""Of the calibration error; the number that Guo et al. (2017) use."""
 
 
 def quality(problem: Problem, w: Vector, optimum: Optimum) -> Quality:
     """Quality on the test split, and the distance to w*.
 
-    A number is missing without a test split, without a proved optimum where it is compared with
-    w*, and without a finite w. Scores: see `brier_score` and `calibration_error`.
+    All numbers are missing if w is not finite. Those on test rows are missing without a test
+    split, and those that compare with w* without a proved optimum.
     """
     if not np.isfinite(w).all():
         return Quality()
@@ -76,12 +69,13 @@ def brier_score(probabilities: Matrix, y: NDArray[np.intp]) -> float:
     return float(per_row.mean() / (2 if probabilities.shape[1] == 2 else 1))
 
 
-def calibration_error(probabilities: Matrix, y: NDArray[np.intp], n_bins: int = N_BINS) -> float:
+def calibration_error(probabilities: Matrix, y: NDArray[np.intp], n_bins: int = 15) -> float:
     """Expected calibration error: how far confidence is from accuracy, over bins of confidence.
 
         sum_b |B_b|/n |accuracy(B_b) - mean confidence(B_b)|
 
-    with confidence the largest probability, and bins (0, 1/15], ..., (14/15, 1].
+    with confidence the largest probability, and bins (0, 1/15], ..., (14/15, 1]. The number of
+    bins is that of the source.
 
     Source: Guo, Pleiss, Sun and Weinberger (2017), "On calibration of modern neural networks",
         eq. (3).

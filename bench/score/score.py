@@ -1,4 +1,4 @@
-"""From a trace to its score: the one way, for every table."""
+"""From a trace and an optimum to a score."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.score.gaps import Gaps, finite, first_hits, gaps, status_of
 from bench.score.quality import quality
 from bench.statistics.runtimes import area_under_log_gap
 
-# Before a tenth of a millisecond not even the smallest problem has been read a few times.
+# In less than 0.1 ms no run gets further than a few passes over the smallest problem.
 _AREA_FROM_S = 1e-4
 
 
@@ -28,27 +28,24 @@ def score(
     budget: Budget | None = None,
     *,
     setup: SetupTimes | None = None,
-    value_error: float | None = None,
 ) -> Score:
-    """Measure a run against the optimum of its problem, off the clock.
+    """Score a run against the optimum of its problem.
 
-    f is evaluated at every snapshot by the float64 reference, whatever the run computed in. From
-    these values follow the gaps (`gaps`), the hits (`first_hits`) and the status (`status_of`).
+    The float64 reference evaluates f at every snapshot, whatever dtype the run had. The gaps
+    (`gaps`), hits (`first_hits`) and the status (`status_of`) follow from these values.
 
     Args:
         problem: what was minimised.
         trace: the run, k snapshots.
         optimum: of the same problem.
-        budget: what the run was given; without it `area_log_gap` is missing.
-        setup: what binding the kernel took; None for a solver with a loss of its own.
-        value_error: bound on the rounding error of f near the optimum; None computes it.
+        budget: of the run; without it `area_log_gap` is missing.
+        setup: how long binding the kernel took; None for a solver with a loss of its own.
     Raises:
-        RefutedOptimum: the run went below f* by more than its proof and rounding explain.
+        RefutedOptimum: the run went below f* by more than its bound and rounding explain.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         values = reference_objective(problem).value_batch(trace.w)
-    if value_error is None:
-        value_error = evaluation_error(problem, optimum.w)
+    value_error = evaluation_error(problem, optimum.w)
     measured = gaps(values, optimum, value_error)
     status, message = status_of(trace, values, measured.relative, value_error)
     passes = trace.rows_read / problem.n_samples
@@ -82,7 +79,7 @@ def score(
 
 
 def _area_log_gap(trace: Trace, measured: Gaps, budget: Budget) -> float | None:
-    """Area under the curve of log10 r against log time, from 0.1 ms to the budget's seconds."""
+    """Mean of log10 r over log time, from 0.1 ms to the budget's seconds."""
     if measured.resolution is None or not _AREA_FROM_S < budget.seconds < math.inf:
         return None
     return area_under_log_gap(

@@ -10,8 +10,7 @@ from typing import cast
 import numpy as np
 
 from bench.measure.cell import bind_and_verify
-from bench.measure.clock import clock_for
-from bench.measure.garbage_collection import no_garbage_collection
+from bench.measure.clock import clock_for, no_garbage_collection
 from bench.measure.recorder import Budget, BudgetSpent, CountingObjective, Recorder
 from bench.optimizers import Optimizer
 from bench.problems import Problem

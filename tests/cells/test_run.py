@@ -23,10 +23,9 @@ from bench.measure.recorder import Budget
 from bench.optimizers import Fit, Stop
 from bench.problems import Problem
 from bench.records import RecordStore
-from bench.records.results import Results
+from bench.report.frames import frames_of
 from bench.report.plots_profiles import best_ways
-from bench.report.tables import times_to_target
-from bench.report.tables_summary import quality, summary
+from bench.report.tables_summary import quality
 from logreg_kernels.torch_kernels.autograd import TorchAutogradObjective
 
 SMALL = Suite(
@@ -406,9 +405,10 @@ def test_removing_an_optimizer_from_a_suite_leaves_the_others_as_they_are(monkey
     suite = replace(SMALL, problems=("iris", "iris3"), optimizers=optimizers, kernel_samples=0)
 
     def rows_of(chosen: tuple[str, ...], shown: set[str]) -> list[str]:
-        results = run_suite(replace(suite, optimizers=chosen))
-        tables = (times_to_target, summary, quality, best_ways, Results.curves, Results.scores)
-        frames = [table(results).drop(columns=_MEASURED, errors="ignore") for table in tables]
+        made = frames_of(run_suite(replace(suite, optimizers=chosen)))
+        best = best_ways(made.scored, made.summary)
+        tables = [made.times, made.summary, quality(made.scores), best, made.curves, made.scores]
+        frames = [table.drop(columns=_MEASURED, errors="ignore") for table in tables]
         return [f[f["optimizer"].isin(shown)].to_csv(index=False) for f in frames]
 
     for removed in optimizers:

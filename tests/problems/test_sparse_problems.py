@@ -23,7 +23,7 @@ from bench.optima.cache import load_or_solve
 from bench.optima.certificate import certify
 from bench.optima.coordinates import coordinates
 from bench.optima.hessian_size import forms_hessian, too_large_to_form
-from bench.optima.newton_cg import newton_cg_step
+from bench.optima.minimise import newton_cg_step
 from bench.optima.optimum import contradiction, exact_sum_value, solve
 from bench.optima.reference import evaluation_error, reference_objective
 from bench.optima.rounding import gradient_error, logit_error, unit_roundoff
