@@ -19,8 +19,8 @@ def iris(
 ) -> Problem:
     """Raw features, no intercept, no penalty: 100 training and 50 test rows, 4 features.
 
-    The target is one species against the two others. `virginica` is the notebook's setting. `setosa` is linearly separable:
-    without a penalty it has no optimum.
+    `target` is the species to tell from the two others. `virginica` is the notebook's setting.
+    `setosa` is linearly separable: without a penalty it has no optimum.
 
     Source: probml/pyprobml, notebooks/book1/10/logreg_pytorch.ipynb;
         Fisher (1936), "The use of multiple measurements in taxonomic problems".
