@@ -1,8 +1,8 @@
-"""The notebook's experiments, run and scored as every other run here is.
+"""The notebook's experiments, run and scored like every other run.
 
-Each experiment is one run by `run_optimizer`, on the notebook's data, start and order of rows. It
-is scored against the proved optimum. The loss is the kernel `torch-autograd` in float32. Where the
-printed digits depend on how the notebook computed its loss, it is the notebook's own.
+Each experiment is one run of `run_optimizer`, on the notebook's data, start and order of rows. It
+is scored against the proved optimum. The loss is the kernel `torch-autograd` in float32, or the
+notebook's own where the printed digits depend on how it computed the loss.
 
 Source: probml/pyprobml, notebooks/book1/10/logreg_pytorch.ipynb. What it printed is kept in
     outputs.json.
@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 
 from bench.measure.budget import Budget
 from bench.measure.cell import bind_and_verify, run_optimizer
-from bench.measure.recorder import to_float64
+from bench.measure.recorder import Trace, to_float64
 from bench.measure.verify import verify
 from bench.notebook.models import (
     MODULES,
@@ -46,11 +46,8 @@ from bench.notebook.result import (
     reproductions,
 )
 from bench.optima.optimum import Optimum, solve
-from bench.optima.reference import reference_objective
 from bench.optimizers import Optimizer, make_reporting_optimizer
 from bench.problems import Problem, load_problem
-from bench.score.gaps import gaps
-from bench.score.quality import quality
 from bench.score.score import score
 from logreg_kernels import bind
 
@@ -81,11 +78,6 @@ class Experiment:
     printed: str | None
     optimizer: str
     loss: str
-
-    def make(self) -> Optimizer:
-        """The optimizer."""
-        own_loop = _LOOPS.get(self.optimizer)
-        return own_loop() if own_loop else make_reporting_optimizer(self.optimizer)
 
 
 EXPERIMENTS = (
@@ -172,7 +164,9 @@ class _Setting:
             verify(objective, self.problem)
         start = module_start if on_module else parameter_start
         w0, order = start(self.problem.n_features)
-        trace = run_optimizer(objective, experiment.make(), order, _WHOLE_RUN, w0)
+        own_loop = _LOOPS.get(experiment.optimizer)
+        optimizer = own_loop() if own_loop else make_reporting_optimizer(experiment.optimizer)
+        trace = run_optimizer(objective, optimizer, order, _WHOLE_RUN, w0)
         w = trace.w[-1]
         probabilities = self._probabilities(model, w)
         labels = expit(self.X_test @ self.w_sklearn) > 0.5
@@ -185,50 +179,26 @@ class _Setting:
             "losses": [float(objective.value_and_grad(w)[0]) for w in trace.w[:-1]],
         }
         result = score(self.problem, trace, self.optimum)
-        target = result.hits["1e-6"]
-        return (
-            Run(
-                experiment=experiment.name,
-                loss=experiment.loss,
-                optimizer=experiment.optimizer,
-                status=result.status,
-                message=result.message,
-                steps=result.steps,
-                passes=result.passes,
-                w=floats(w),
-                gap=result.gap,
-                relative_gap=result.relative_gap,
-                passes_to_target=target.passes if target else None,
-                label_agreement=result.quality.label_agreement,
-                label_agreement_with_sklearn=agreement,
-                step=result.curve.step,
-                gaps=result.curve.gap,
-            ),
-            found,
-        )
+        names = (experiment.name, experiment.loss, experiment.optimizer)
+        return Run(*names, floats(w), result, agreement), found
 
     def sklearn_run(self, n_iter: int) -> Run:
-        """scikit-learn's fit, from zeros, beside the runs: it leaves no trace but its end."""
-        w0 = np.zeros(self.problem.n_features)
-        values = reference_objective(self.problem).value_batch(np.array([w0, self.w_sklearn]))
-        measured = gaps(values, self.optimum)
-        return Run(
-            experiment="scikit-learn",
-            loss="scikit-learn's",
-            optimizer="LogisticRegression(C=1e5)",
-            status="converged",
+        """scikit-learn's fit, from zeros. Its trace has the two ends only, and no times."""
+        not_counted = np.array([0.0, math.nan])
+        trace = Trace(
+            step=np.array([0, n_iter]),
+            elapsed_s=not_counted,
+            oracle_calls=not_counted,
+            rows_read=not_counted,
+            w=np.array([np.zeros(self.problem.n_features), self.w_sklearn]),
+            stop="converged",
             message="",
-            steps=n_iter,
-            passes=None,
-            w=floats(self.w_sklearn),
-            gap=float(measured.absolute[1]),
-            relative_gap=float(measured.relative[1]),
-            passes_to_target=None,
-            label_agreement=quality(self.problem, self.w_sklearn, self.optimum).label_agreement,
-            label_agreement_with_sklearn=1.0,
-            step=(0, n_iter),
-            gaps=floats(measured.absolute),
+            run_s=math.nan,
+            spent_s=math.nan,
         )
+        result = score(self.problem, trace, self.optimum, value_error=0.0)
+        names = ("scikit-learn", "scikit-learn's", "LogisticRegression(C=1e5)")
+        return Run(*names, floats(self.w_sklearn), result, label_agreement_with_sklearn=1.0)
 
     def _test_loss(self, kernel: str, dtype: str) -> dict[str, Any]:
         """Loss and gradient on the test rows at scikit-learn's w."""

@@ -1,4 +1,4 @@
-"""The notebook's numbers beside ours: the tables, and a summary to print."""
+"""Tables of the notebook's numbers and ours, and a summary to print."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def write_notebook(result: NotebookResult, folder: Path) -> list[Path]:
 
 
 def summary(result: NotebookResult) -> list[str]:
-    """The lines to print: every printed number beside ours, the runs, and the fits."""
+    """The lines to print: every printed number and ours, the runs, and the fits."""
     found = result.reproductions
     lines = [
         f"{sum(one.agrees for one in found)} of {len(found)} printed quantities agree, "
@@ -53,13 +53,13 @@ def summary(result: NotebookResult) -> list[str]:
         ]
     lines += ["", "Where the runs ended, against the proved optimum:", ""]
     lines += [
-        f"  {f'{run.experiment} ({run.loss})':<44} relative gap {text.gap(run.relative_gap):>8}, "
+        f"  {f'{run.experiment} ({run.loss})':<44} "
+        f"relative gap {text.gap(run.score.relative_gap):>8}, "
         f"labels as scikit-learn's {run.label_agreement_with_sklearn:.0%}"
         for run in result.runs
     ]
-    lbfgs = next(run for run in result.runs if run.optimizer.startswith("lbfgs"))
-    gaps = [text.gap(gap / lbfgs.gaps[0]) for gap in lbfgs.gaps[:4]]
-    shown = ", ".join(f"{step}: {gap}" for step, gap in enumerate(gaps))
+    steps = _step_rows(result.runs)[:4]
+    shown = ", ".join(f"{row['step']}: {text.gap(row['relative_gap'])}" for row in steps)
     lines += ["", f"  LBFGS, relative gap after each call of step: {shown}, ...", ""]
     lines += ["More than two classes, all three species, which the notebook left to its reader:"]
     lines += [
@@ -85,11 +85,22 @@ def _number_row(found: Reproduction) -> dict[str, Any]:
 
 
 def _run_row(run: Run) -> dict[str, Any]:
-    """The fields of a run but for its steps; the target that is meant has its name in the table."""
-    row = asdict(run) | {"w": _numbers(run.w, ".4f")}
-    names = {name: name for name in row if name not in ("step", "gaps")}
-    names["passes_to_target"] = "passes_to_1e-6"
-    return {names[name]: row[name] for name in names}
+    score, target = run.score, run.score.hits["1e-6"]
+    return {
+        "experiment": run.experiment,
+        "loss": run.loss,
+        "optimizer": run.optimizer,
+        "status": score.status,
+        "message": score.message,
+        "steps": score.steps,
+        "passes": score.passes,
+        "w": _numbers(run.w, ".4f"),
+        "gap": score.gap,
+        "relative_gap": score.relative_gap,
+        "passes_to_1e-6": target.passes if target else None,
+        "label_agreement": score.quality.label_agreement,
+        "label_agreement_with_sklearn": run.label_agreement_with_sklearn,
+    }
 
 
 def _step_rows(runs: Iterable[Run]) -> list[dict[str, Any]]:
@@ -99,11 +110,11 @@ def _step_rows(runs: Iterable[Run]) -> list[dict[str, Any]]:
             "loss": run.loss,
             "step": step,
             "gap": gap,
-            "relative_gap": gap / run.gaps[0],
+            "relative_gap": gap / run.score.curve.gap[0],
         }
         for run in runs
         if run.optimizer.startswith("lbfgs")
-        for step, gap in zip(run.step, run.gaps, strict=True)
+        for step, gap in zip(run.score.curve.step, run.score.curve.gap, strict=True)
     ]
 
 

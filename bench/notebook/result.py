@@ -1,4 +1,4 @@
-"""What the notebook suite found: the printed numbers beside ours, and the score of each run."""
+"""The results of the notebook suite: the printed numbers, ours, and the score of each run."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.records.score import Score
+
 # How the notebook printed each quantity. The losses of LBFGS are float32 numbers printed as
 # doubles: 6 of their digits do not depend on the order of a sum.
 PRINTED_AS = {
@@ -22,11 +24,11 @@ PRINTED_AS = {
     "losses": "#.6g",
     "label_agreement_with_sklearn": ".2f",
 }
-# By how many units of the last printed digit a correct run may differ, where float32 does not
-# settle that digit. LBFGS stops up to 2e-4 from the minimiser: its gradient tolerance is 1e-7, and
-# the smallest curvature 2.5e-4. The notebook's own code on torch 2.13 was run on 300 orders of the
-# rows, for which f differs by rounding alone. 109 runs end at the printed -4.4146. The other 191,
-# the notebook's order among them, end at -4.4147.
+# By how many units of the last printed digit a correct run may differ, because float32 does not
+# determine that digit. LBFGS stops up to 2e-4 from the minimiser: its gradient tolerance is 1e-7,
+# and the smallest curvature 2.5e-4. The notebook's own code on torch 2.13 was run on 300 orders of
+# the rows, for which f differs by rounding alone. 109 runs end at the printed -4.4146. The other
+# 191, the notebook's order among them, end at -4.4147.
 _OPEN_UNITS = {("LBFGS", "coef"): 1}
 PRINTED_BY_NUMPY = PRINTED_AS | {"coef": ".3f", "test_grad": ".3f", "test_loss": ".8f"}
 
@@ -40,7 +42,7 @@ def printed_figures() -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """One quantity that the notebook printed, beside the same quantity computed here.
+    """One quantity that the notebook printed, and the same quantity computed here.
 
     Args:
         experiment, loss: what was run.
@@ -78,7 +80,7 @@ class Reproduction:
 
     @property
     def rule(self) -> str:
-        """To how many digits they must agree, in words."""
+        """The number of digits that must agree, in words."""
         kind = "decimals" if self.printed_as.endswith("f") else "significant digits"
         exactly = f"{self.printed_as.strip('#.fg')} {kind}"
         return f"{exactly}, the last ± {self.open_units}" if self.open_units else exactly
@@ -100,11 +102,9 @@ def reproductions(
 ) -> list[Reproduction]:
     """One for every quantity that was printed as numbers; text is left out.
 
-    Args:
-        experiment, loss: what was run.
-        printed: a section of the printed figures.
-        found: the computed numbers, by the same keys.
-        printed_as: the format of each key.
+    `printed` is a section of the printed figures. `found` and `printed_as` have the computed
+    numbers and their formats, by the same keys.
+
     Raises:
         KeyError: the notebook printed a quantity that was not computed.
     """
@@ -128,33 +128,18 @@ class Run:
     """One run's score against the proved optimum.
 
     Args:
-        status: "converged", "budget", "diverged" or "failed".
-        message: the error of a failed run.
-        steps: of the optimizer; for LBFGS calls of `step`.
-        passes: rows read, in units of n; None for scikit-learn, which does not say.
+        experiment, loss, optimizer: what was run.
         w: where the run ended.
-        gap, relative_gap: upper bound on f(w) - f*, in nats and in units of f(w0) - f*.
-        passes_to_target: passes until the relative gap was 1e-6; None where it never was.
-        label_agreement: fraction of test rows that get the optimum's label.
+        score: its steps are those of the optimizer; for LBFGS calls of `step`.
         label_agreement_with_sklearn: fraction of test rows that get scikit-learn's label.
-        step, gaps: steps that were kept, with the gap after each. The first is at w0.
     """
 
     experiment: str
     loss: str
     optimizer: str
-    status: str
-    message: str
-    steps: int
-    passes: float | None
     w: tuple[float, ...]
-    gap: float | None
-    relative_gap: float | None
-    passes_to_target: float | None
-    label_agreement: float | None
+    score: Score
     label_agreement_with_sklearn: float
-    step: tuple[int, ...]
-    gaps: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -183,7 +168,7 @@ class MulticlassFit:
 
 @dataclass(frozen=True)
 class NotebookResult:
-    """Every printed number beside ours, every run's score, and the fits of three classes."""
+    """Every printed number and ours, every run's score, and the fits of three classes."""
 
     reproductions: tuple[Reproduction, ...]
     runs: tuple[Run, ...]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 
 from bench import specs
 from bench.errors import InputError
@@ -25,8 +24,8 @@ from bench.optimizers.sklearn_refit import SklearnRefit
 from bench.optimizers.snapml_refit import SnapMLRefit
 from bench.optimizers.torch_adam import Adam, Adamax, AdamW, NAdam, RAdam
 from bench.optimizers.torch_adaptive import Adadelta, Adafactor, Adagrad, RMSprop, Rprop
+from bench.optimizers.torch_first_order import ASGD, SGD, Momentum
 from bench.optimizers.torch_lbfgs import LBFGS
-from bench.optimizers.torch_sgd import ASGD, SGD, Momentum
 
 __all__ = [
     "OPTIMIZERS",
@@ -44,29 +43,27 @@ __all__ = [
 ]
 
 # A new optimizer is one file, or one class, and one entry here.
-OPTIMIZERS: Mapping[str, Callable[..., Optimizer | RefitSolver]] = MappingProxyType(
-    {
-        "lbfgs": LBFGS,
-        "sgd": SGD,
-        "momentum": Momentum,
-        "adam": Adam,
-        "adamw": AdamW,
-        "nadam": NAdam,
-        "radam": RAdam,
-        "adamax": Adamax,
-        "rmsprop": RMSprop,
-        "adagrad": Adagrad,
-        "adadelta": Adadelta,
-        "rprop": Rprop,
-        "asgd": ASGD,
-        "adafactor": Adafactor,
-        "newton": Newton,
-        "scipy": ScipyMinimize,
-        "sklearn": SklearnRefit,
-        "glum": GlumRefit,
-        "snapml": SnapMLRefit,
-    }
-)
+OPTIMIZERS: Mapping[str, Callable[..., Optimizer | RefitSolver]] = {
+    "lbfgs": LBFGS,
+    "sgd": SGD,
+    "momentum": Momentum,
+    "adam": Adam,
+    "adamw": AdamW,
+    "nadam": NAdam,
+    "radam": RAdam,
+    "adamax": Adamax,
+    "rmsprop": RMSprop,
+    "adagrad": Adagrad,
+    "adadelta": Adadelta,
+    "rprop": Rprop,
+    "asgd": ASGD,
+    "adafactor": Adafactor,
+    "newton": Newton,
+    "scipy": ScipyMinimize,
+    "sklearn": SklearnRefit,
+    "glum": GlumRefit,
+    "snapml": SnapMLRefit,
+}
 
 
 def make_optimizer(spec: str) -> Optimizer | RefitSolver:
@@ -83,10 +80,10 @@ def make_optimizer(spec: str) -> Optimizer | RefitSolver:
 
 
 def make_reporting_optimizer(spec: str) -> Optimizer:
-    """As `make_optimizer`, for one that reports on the way.
+    """As `make_optimizer`, for an optimizer that reports on the way.
 
     Raises:
-        InputError: likewise, or it is fitted anew with growing budgets.
+        InputError: as `make_optimizer`, and for a solver that is fitted anew.
     """
     optimizer = make_optimizer(spec)
     if isinstance(optimizer, RefitSolver):

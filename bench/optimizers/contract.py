@@ -1,7 +1,7 @@
-"""What an optimizer is: one that reports on the way, or a solver that is fitted anew.
+"""The two kinds of optimizers: those that report on the way, and solvers that are fitted anew.
 
-Both are frozen dataclasses. Their fields are the parameters of their spec, so they carry types
-(int, float, str, bool, a Literal, or one of them or None) and defaults.
+Both are frozen dataclasses. Their fields are the parameters of their spec. A field has a default
+and one of these types: int, float, str, bool, a Literal, or one of them or None.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Stop(Enum):
 
 
 class Shuffler(Protocol):
-    """Where mini-batches get their order: numpy.random.Generator is one."""
+    """What draws the order of mini-batches, such as numpy.random.Generator."""
 
     def permutation(self, x: int, /) -> NDArray[Any]:
         """The integers 0 .. x-1 in random order."""
@@ -42,9 +42,9 @@ class Fit:
 
     Args:
         w: coefficients, shape (d,) or (c, d).
-        iterations: that it did, as the solver counts them.
-        converged: its own stopping test was met before `max_iter`.
-        passes: over the rows, where the solver's iterations are passes; else None.
+        iterations: their number, as the solver counts them.
+        converged: whether its own stopping test was met before `max_iter`.
+        passes: number of passes over the rows, if the solver's iterations are passes; else None.
     """
 
     w: NDArray[np.floating[Any]]
@@ -75,13 +75,13 @@ class SupportsFit(Protocol):
 
 
 class _Needs:
-    """What optimizers of both kinds say of themselves, with defaults."""
+    """What optimizers of both kinds declare, with defaults."""
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Which of `hvp` and `hessian` it uses: of the objective, or formed by a solver itself.
+        """Which of `hvp` and `hessian` it uses, the objective's or its own.
 
-        Where a Hessian would not fit into memory, what needs one is not run.
+        An optimizer that needs a Hessian is not run where a Hessian does not fit into memory.
         """
         return ()
 
@@ -103,11 +103,11 @@ class Optimizer(_Needs, ABC):
 
         Args:
             objective: bound data; call its `value_and_grad`, and those methods that are in `needs`.
-            w0: start, of `objective.coefficient_shape`, in the objective's library and on its
-                device; not modified.
+            w0: start, of shape `objective.coefficient_shape`, in the objective's library and on
+                its device; not modified.
             rng: the only source of randomness.
-            on_step: to be called with w after every step. The recorder copies w when it wants
-                to, so w may be updated in place afterwards.
+            on_step: to be called with w after every step. The recorder takes its own copies, so w
+                may be updated in place afterwards.
         """
 
 
@@ -118,14 +118,14 @@ class RefitSolver(_Needs, ABC):
     """
 
     library: str
-    """The distribution whose loss it runs on: what tables show where others name a kernel."""
+    """The library whose loss it minimises. Tables show it in the place of a kernel."""
 
     takes_csr: bool = False
-    """Whether `fit` takes X as CSR, too."""
+    """Whether `fit` also takes X as CSR."""
 
     @abstractmethod
     def unavailable(self, *, l2: float, n_classes: int, dtype: str) -> str | None:
-        """None if it can minimise such an objective here, else the reason in words."""
+        """None if it can minimise such an objective here, else the reason why not."""
 
     @abstractmethod
     def fit(self, X: NDArray[Any], y: NDArray[Any], *, l2: float, max_iter: int, seed: int) -> Fit:
@@ -135,16 +135,16 @@ class RefitSolver(_Needs, ABC):
             X: design matrix, shape (n, d), of the run's dtype; row-contiguous, or CSR.
             y: labels 0 ... c - 1, shape (n,), integers.
             l2: penalty of f = mean NLL + l2/2 ||w||^2; there is no intercept.
-            seed: of whatever is random in it.
+            seed: of its random numbers, if it draws any.
         """
 
 
 def as_optimizer(given: Any) -> Optimizer | RefitSolver:
-    """An object of the user's own as an `Optimizer` or a `RefitSolver`, with defaults filled in.
+    """The user's own object as an `Optimizer` or a `RefitSolver`, with defaults filled in.
 
     Args:
-        given: anything that `SupportsRun` or `SupportsFit` describes. It may have the other
-            members of the base classes, too.
+        given: an object that `SupportsRun` or `SupportsFit` describes. Other members of the base
+            classes are optional.
     Raises:
         InputError: it has neither `run` nor all of `fit`, `unavailable` and `library`.
     """
@@ -163,7 +163,7 @@ def as_optimizer(given: Any) -> Optimizer | RefitSolver:
 
 @dataclass(frozen=True)
 class _Given:
-    """What an object of the user's own says of itself, with the defaults of the base classes."""
+    """What the user's own object declares, with the defaults of the base classes."""
 
     given: Any
 
@@ -178,20 +178,20 @@ class _Given:
 
 @dataclass(frozen=True)
 class _UsersOptimizer(_Given, Optimizer):
+    given: SupportsRun
+
     def run(self, objective: Objective, w0: Any, rng: Shuffler, on_step: OnStep) -> Stop:
-        stop: Stop = self.given.run(objective, w0, rng, on_step)
-        return stop
+        return self.given.run(objective, w0, rng, on_step)
 
 
 @dataclass(frozen=True)
 class _UsersSolver(_Given, RefitSolver):
+    given: SupportsFit
     library: str
     takes_csr: bool
 
     def unavailable(self, *, l2: float, n_classes: int, dtype: str) -> str | None:
-        reason: str | None = self.given.unavailable(l2=l2, n_classes=n_classes, dtype=dtype)
-        return reason
+        return self.given.unavailable(l2=l2, n_classes=n_classes, dtype=dtype)
 
     def fit(self, X: NDArray[Any], y: NDArray[Any], *, l2: float, max_iter: int, seed: int) -> Fit:
-        fit: Fit = self.given.fit(X, y, l2=l2, max_iter=max_iter, seed=seed)
-        return fit
+        return self.given.fit(X, y, l2=l2, max_iter=max_iter, seed=seed)

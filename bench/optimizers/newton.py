@@ -26,13 +26,13 @@ class Newton(Optimizer):
         w <- w - t H(w)^-1 g(w),    t = 1, 1/2, 1/4, ...  until f falls by at least 1e-4 t nu^2,
         nu^2 = g . H^-1 g                                                (Newton decrement, squared)
 
-    nu^2 / 2 estimates f(w) - f*. Where it is below the rounding error of f it can't be checked any
-    more: the step at hand is taken whole, and the run has converged. A line search that finds
-    nothing lower before that ends the run without convergence.
+    nu^2 / 2 estimates f(w) - f*. Once it is below the rounding error of f, a decrease can't be
+    checked any more: a last full step is taken, and the run has converged. If the line search
+    finds nothing lower before, the run ends without convergence.
 
-    The equations are solved on the host, in float64 whatever the kernel's dtype. Where H is
-    singular to its own rounding, as in softmax without a penalty, whose f stays the same when all
-    classes get the same vector added, its eigenvalues below that level are raised to it.
+    The equations are solved on the host, in float64 for every dtype of the kernel. H may be
+    singular to its own rounding, as in softmax without a penalty, where f stays the same when the
+    same vector is added to all classes. Then its eigenvalues below that level are raised to it.
 
     Source: Boyd and Vandenberghe (2004), Convex Optimization, algorithm 9.5; eigenvalue
         modification: Nocedal and Wright (2006), Numerical Optimization, section 3.4.

@@ -1,4 +1,4 @@
-"""What the solvers of other libraries share: whether they are installed, and what they warn of."""
+"""What the solvers of other libraries share."""
 
 from __future__ import annotations
 
@@ -10,9 +10,20 @@ from importlib.util import find_spec
 
 from sklearn.exceptions import ConvergenceWarning
 
-# An option that older releases of scikit-learn, and glum 3.4, set for scipy's lbfgs.
-OLD_OPTION = "scipy.optimize: The `disp` and `iprint` options"
+from bench.optimizers.contract import RefitSolver
+
 _NOTHING = "(?!)"  # matches no message
+
+
+class Peer(RefitSolver):
+    """A solver of another library, with a tolerance."""
+
+    takes_csr = True
+    tol: float
+
+    def __post_init__(self) -> None:
+        if self.tol < 0:
+            raise ValueError(f"tol must not be negative; got {self.tol:g}")
 
 
 def not_installed(module: str) -> str | None:
@@ -24,15 +35,18 @@ def not_installed(module: str) -> str | None:
 
 @contextmanager
 def noting_warnings(gave_up: str = _NOTHING, noise: str = _NOTHING) -> Iterator[Sequence[str]]:
-    """Note a solver's warnings that it has not converged, and keep them off the screen.
+    """Note the warnings that a solver has not converged, and keep them off the screen.
 
-    Yields what is, once the block is done, the list of those: scikit-learn's ConvergenceWarning,
-    which glum uses, too, and messages that begin like `gave_up`. Other warnings are passed on.
+    These are scikit-learn's ConvergenceWarning, which glum also uses, and the messages that begin
+    with `gave_up`. Other warnings are passed on. The list that is yielded is filled at the end of
+    the block.
 
     Args:
-        gave_up: pattern of further messages that mean it.
+        gave_up: pattern of messages that also mean it.
         noise: pattern of messages to be dropped.
     """
+    # Older releases of scikit-learn, and glum 3.4, set such an option for scipy's lbfgs.
+    noise = f"{noise}|scipy.optimize: The `disp` and `iprint` options"
     noted: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)

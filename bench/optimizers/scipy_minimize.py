@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -14,17 +12,12 @@ from scipy.optimize import minimize
 from bench.optimizers.contract import OnStep, Optimizer, Shuffler, Stop
 from logreg_kernels.contract import Objective
 
-# The run is over when its tolerance is met or its budget is spent, not after so many iterations.
-_NO_LIMIT = 2**31 - 1
+Vector = NDArray[np.float64]
 
-# What a method asks of the objective beside value and gradient.
-_NEEDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "newton-cg": ("hvp",),
-        "trust-ncg": ("hvp",),
-        "trust-exact": ("hessian",),
-    }
-)
+# A run ends when its tolerance is met or its budget is spent, not after a number of iterations.
+_NO_LIMIT = 2**31 - 1
+# Beside value and gradient.
+_NEEDS = {"newton-cg": ("hvp",), "trust-ncg": ("hvp",), "trust-exact": ("hessian",)}
 
 
 @dataclass(frozen=True)
@@ -32,21 +25,21 @@ class ScipyMinimize(Optimizer):
     """scipy.optimize.minimize: quasi-Newton, Newton-CG and trust-region methods.
 
     scipy works in float64 on the host. Each evaluation brings w to the kernel's device and dtype,
-    and value, gradient or product back, as it does for whoever uses scipy with such a kernel. A
-    step of the trace is an iteration of the method, be it one that a trust region rejects.
+    and the results back. The clock runs meanwhile. A step of the trace is an iteration of the
+    method, including those whose step a trust region rejects.
 
-    It has converged when scipy reports success; for l-bfgs-b that may be an f that stays the same
-    to the last digit, of float32 too. A line search or trust region that finds nothing lower is
-    the end of the run without convergence, even if that is for want of digits at the optimum.
+    A run has converged when scipy reports success. For l-bfgs-b that includes an f that stays the
+    same to the last digit, also of float32. A run in which the line search or trust region finds
+    nothing lower has not converged, even if only rounding at the optimum is the cause.
 
-    Left out is trust-krylov, which at rounding level goes on with NaN for steps.
+    trust-krylov is left out: at the level of rounding it takes NaN steps.
 
     Args:
-        method: l-bfgs-b and bfgs use gradients, newton-cg and trust-ncg Hessian products in
-            conjugate gradients, trust-exact factorised Hessians.
-        tol: the gradient's largest entry (l-bfgs-b, bfgs) or norm (trust-*) that is small enough;
-            for newton-cg, the mean absolute change of w. newton-cg also ends where its first
-            curvature g.Hg is below 3 float64 units: on iris, at a relative gap of 1e-10.
+        method: l-bfgs-b and bfgs use gradients; newton-cg and trust-ncg use conjugate gradients
+            on Hessian products; trust-exact factorises Hessians.
+        tol: bound on the gradient's largest entry (l-bfgs-b, bfgs) or norm (trust-*), or on the
+            mean absolute change of w (newton-cg). newton-cg also stops where its first curvature
+            g.Hg is below 3 float64 units: on iris, at a relative gap of 1e-10.
 
     Source: Nocedal and Wright (2006), Numerical Optimization: algorithms 7.5 (l-bfgs-b, there
         without bounds), 6.1 (bfgs), 7.1 (newton-cg), 7.2 (trust-ncg) and 4.3 (trust-exact);
@@ -68,20 +61,29 @@ class ScipyMinimize(Optimizer):
 
     def run(self, objective: Objective, w0: Any, rng: Shuffler, on_step: OnStep) -> Stop:
         """See `Optimizer.run`."""
-        oracle = _HostOracle(objective)
-        derivatives: dict[str, Any] = {}
-        if "hvp" in self.needs:
-            derivatives["hessp"] = oracle.hvp
-        if "hessian" in self.needs:
-            derivatives["hess"] = oracle.hessian
+
+        def coefficients(x: Vector) -> Any:
+            return objective.as_coefficients(x.reshape(objective.coefficient_shape))
+
+        def value_and_grad(x: Vector) -> tuple[float, Vector]:
+            value, grad = objective.value_and_grad(coefficients(x))
+            return float(value), _on_host(grad)
+
+        def hvp(x: Vector, v: Vector) -> Vector:
+            return _on_host(objective.hvp(coefficients(x), coefficients(v)))
+
+        def hessian(x: Vector) -> Vector:
+            return _on_host(objective.hessian(coefficients(x))).reshape(len(x), len(x))
+
         result = minimize(
-            oracle.value_and_grad,
+            value_and_grad,
             _on_host(w0),
             jac=True,  # value and gradient come together, and scipy keeps the last pair
+            hessp=hvp if "hvp" in self.needs else None,
+            hess=hessian if "hessian" in self.needs else None,
             method=self.method,
-            callback=lambda x: on_step(oracle.coefficients(x)),
+            callback=lambda x: on_step(coefficients(x)),
             options=self._options(),
-            **derivatives,
         )
         return Stop.CONVERGED if result.success else Stop.BUDGET
 
@@ -92,29 +94,6 @@ class ScipyMinimize(Optimizer):
         return {"xtol" if self.method == "newton-cg" else "gtol": self.tol, "maxiter": _NO_LIMIT}
 
 
-@dataclass(frozen=True)
-class _HostOracle:
-    """The objective as scipy calls it: from and to flat float64 arrays on the host."""
-
-    objective: Objective
-
-    def coefficients(self, x: NDArray[np.float64]) -> Any:
-        """x (p,) as the kernel's own w (d,) or (c, d)."""
-        return self.objective.as_coefficients(x.reshape(self.objective.coefficient_shape))
-
-    def value_and_grad(self, x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        value, grad = self.objective.value_and_grad(self.coefficients(x))
-        return float(value), _on_host(grad)
-
-    def hvp(self, x: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
-        w, v = self.coefficients(x), self.coefficients(v)
-        return _on_host(self.objective.hvp(w, v))
-
-    def hessian(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        H = self.objective.hessian(self.coefficients(x))
-        return _on_host(H).reshape(len(x), len(x))
-
-
-def _on_host(w: Any) -> NDArray[np.float64]:
+def _on_host(w: Any) -> Vector:
     """A copy of any kernel's array, flat, as float64 on the host."""
     return np.asarray(w.cpu() if hasattr(w, "cpu") else w).astype(np.float64).ravel()

@@ -10,11 +10,11 @@ import sklearn
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from bench.optimizers.contract import Fit, RefitSolver
-from bench.optimizers.peer_library import OLD_OPTION, noting_warnings
+from bench.optimizers.contract import Fit
+from bench.optimizers.peer_library import Peer, noting_warnings
 
-# Said before newton-cg tries another line search, or gives up in its own words; and, by
-# scikit-learn 1.8, of C = inf, which is how it asks to be told that there is no penalty.
+# newton-cg warns of the first two before it tries another line search, or gives up with another
+# warning. scikit-learn 1.8 warns of the last for C = inf, its way to have no penalty.
 _NOISE = (
     "The line search algorithm did not converge|Rounding errors prevent the line search|"
     "Setting penalty=None will ignore the C"
@@ -22,21 +22,21 @@ _NOISE = (
 
 
 @dataclass(frozen=True)
-class SklearnRefit(RefitSolver):
+class SklearnRefit(Peer):
     """sklearn.linear_model.LogisticRegression, on the same objective in its own scaling.
 
         C sum_i nll_i + 1/2 ||w||^2,    C = 1 / (n l2);    C = inf without a penalty
 
-    An iteration is what the solver counts as one; for sag and saga that is a pass, n draws of a
-    row with replacement. newton-cholesky hands over to lbfgs where its line search fails, counts
-    on, and is not taken to have converged.
+    Iterations are counted by the solver. One of sag or saga is a pass: n draws of a row with
+    replacement. newton-cholesky switches to lbfgs when its line search fails, and counts on. Such
+    a run has not converged.
 
     Args:
-        tol: of the solver's own test: the gradient's largest entry (lbfgs, newton-*), its norm
-            relative to that at 0 (liblinear), the largest change of a coefficient in a pass,
-            relative to the largest coefficient (sag, saga). lbfgs also ends where an iteration
-            lowers f by less than 1.4e-14. In float32 gradients may not get below 1e-7: there the
-            newton solvers end without convergence, unless tol is raised.
+        tol: threshold of the solver's own test. It bounds the gradient's largest entry (lbfgs,
+            newton-*), the gradient's norm relative to that at 0 (liblinear), or the largest change
+            of a coefficient in a pass, relative to the largest coefficient (sag, saga). lbfgs also
+            stops when an iteration lowers f by less than 1.4e-14. In float32 gradients may stay
+            above 1e-7: then the newton solvers do not converge, unless tol is raised.
 
     Source: Pedregosa et al. (2011), "Scikit-learn: machine learning in Python"; liblinear: Fan et
         al. (2008), by Lin, Weng and Keerthi (2008), "Trust region Newton method for large-scale
@@ -45,14 +45,9 @@ class SklearnRefit(RefitSolver):
     """
 
     library = "scikit-learn"
-    takes_csr = True
 
     solver: Literal["lbfgs", "newton-cg", "newton-cholesky", "liblinear", "sag", "saga"] = "lbfgs"
     tol: float = 1e-10
-
-    def __post_init__(self) -> None:
-        if self.tol < 0:
-            raise ValueError(f"tol must not be negative; got {self.tol:g}")
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -92,10 +87,7 @@ class SklearnRefit(RefitSolver):
             max_iter=max_iter,
             random_state=seed,
         )
-        with noting_warnings(
-            gave_up="Line Search failed",
-            noise=f"{OLD_OPTION}|{_NOISE}",
-        ) as gave_up:
+        with noting_warnings(gave_up="Line Search failed", noise=_NOISE) as gave_up:
             model.fit(X, y)
         iterations = int(model.n_iter_.max())
         return Fit(

@@ -1,4 +1,4 @@
-"""Snap ML's logistic regression, where it is installed."""
+"""Snap ML's logistic regression."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from typing import Any
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, issparse
 
-from bench.optimizers.contract import Fit, RefitSolver
-from bench.optimizers.peer_library import not_installed
+from bench.optimizers.contract import Fit
+from bench.optimizers.peer_library import Peer, not_installed
 
 
 @dataclass(frozen=True)
-class SnapMLRefit(RefitSolver):
+class SnapMLRefit(Peer):
     """snapml.LogisticRegression: coordinate descent on the same objective in its own scaling.
 
         sum_i nll_i + regularizer/2 ||w||^2,    regularizer = n l2
 
-    An iteration is an epoch, a visit of every coordinate. It stores X in float32 whatever it is
-    given, so that it has a place among float32 runs only.
+    An iteration is an epoch: a visit of every coordinate. snapml always stores X in float32.
+    Therefore it is run in float32 only.
 
     Args:
-        dual: descend on the dual, as is snapml's own default. Here the primal is: the dual ends at
-            relative gaps of 1e-8 to 1e-5 where the penalty is small, whatever `tol`.
-        tol: the largest change of a coefficient in an epoch that is small enough.
-        n_jobs: threads.
+        dual: minimise over the dual, as snapml does by default. The default here is the primal:
+            for a small penalty the dual ends at relative gaps of 1e-8 to 1e-5, whatever `tol`.
+        tol: it stops when no coefficient changes by more in an epoch.
+        n_jobs: number of threads.
 
     Source: Duenner et al. (2018), "Snap ML: a hierarchical framework for machine learning"; dual:
         Shalev-Shwartz and Zhang (2013), "Stochastic dual coordinate ascent methods for
@@ -38,15 +38,13 @@ class SnapMLRefit(RefitSolver):
     """
 
     library = "snapml"
-    takes_csr = True
 
     dual: bool = False
     tol: float = 1e-9
     n_jobs: int = 1
 
     def __post_init__(self) -> None:
-        if self.tol < 0:
-            raise ValueError(f"tol must not be negative; got {self.tol:g}")
+        super().__post_init__()
         if self.n_jobs < 1:
             raise ValueError(f"n_jobs must be at least 1; got {self.n_jobs}")
 
@@ -61,7 +59,7 @@ class SnapMLRefit(RefitSolver):
         return not_installed("snapml")
 
     def fit(self, X: NDArray[Any], y: NDArray[Any], *, l2: float, max_iter: int, seed: int) -> Fit:
-        """See `RefitSolver.fit`; its order of coordinates is the same for every seed."""
+        """See `RefitSolver.fit`. The order of coordinates is the same for every seed."""
         model = _logistic_regression()(
             regularizer=len(y) * l2,
             dual=self.dual,
@@ -77,13 +75,13 @@ class SnapMLRefit(RefitSolver):
 
 @cache
 def _logistic_regression() -> Callable[..., Any]:
-    """snapml's class, imported on a thread of its own.
+    """snapml's class, imported on another thread.
 
-    Its libraries set the processor to flush subnormal numbers to zero, on the thread that loads
-    them: on this one, that would change what every kernel computes from then on.
+    Its libraries let the processor flush subnormal numbers to zero, on the thread that loads
+    them. On this thread that would change what every kernel computes from then on.
     """
     with warnings.catch_warnings(), ThreadPoolExecutor(1) as thread:
-        # It looks for NumPy's list of processor features under the name that NumPy 2 gave up.
+        # It reads NumPy's list of processor features under a name that NumPy 2 has deprecated.
         warnings.filterwarnings("ignore", message="numpy.core._multiarray_umath")
         snapml = thread.submit(import_module, "snapml").result()
     return snapml.LogisticRegression  # type: ignore[no-any-return]

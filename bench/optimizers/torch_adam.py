@@ -16,7 +16,7 @@ from bench.optimizers.torch_first_order import TorchFirstOrder
 
 @dataclass(frozen=True)
 class AdamFamily(TorchFirstOrder):
-    """The hyper-parameters that all of them have, with torch's defaults, but for lr."""
+    """Their shared hyper-parameters. The defaults are torch's, except for lr."""
 
     lr: float = 0.1
     beta1: float = 0.9
@@ -47,7 +47,7 @@ class AdamW(AdamFamily):
         w <- (1 - lr weight_decay) w - lr m^ / (sqrt(v^) + eps)
 
     At weight_decay = 0, the default here (torch: 0.01), it is Adam. A decay moves the fixed point
-    off the optimum, to g_j = -weight_decay w_j (|g_j| + eps): nowhere does it leave |w_j| above
+    from the optimum to g_j = -weight_decay w_j (|g_j| + eps), where every |w_j| is at most
     1 / weight_decay.
 
     Source: Loshchilov and Hutter (2019), "Decoupled weight decay regularization", algorithm 2;

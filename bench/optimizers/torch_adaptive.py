@@ -1,4 +1,4 @@
-"""Methods of torch.optim with a step size for each coordinate, other than the Adam family."""
+"""Methods of torch.optim with a step size for each coordinate, without the Adam family."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class RMSprop(TorchFirstOrder):
 
         v <- alpha v + (1 - alpha) g^2,    w <- w - lr g / (sqrt(v) + eps)
 
-    `centered` takes the square of a running mean of g off v; `momentum` makes the step a
-    heavy-ball one. Without a shrinking lr it ends in steps of size lr, not at the optimum.
+    `centered` subtracts the square of a running mean of g from v. `momentum` adds heavy-ball
+    momentum. As lr doesn't shrink, it ends in steps of size lr, not at the optimum.
 
     Source: Tieleman and Hinton (2012), "Neural networks for machine learning", lecture 6.5;
         `centered`: Graves (2013), "Generating sequences with recurrent neural networks",
@@ -77,8 +77,8 @@ class Rprop(TorchFirstOrder):
         s_j <- eta_plus s_j  where g_j kept its sign,   w_j <- w_j - sign(g_j) s_j
         s_j <- eta_minus s_j where it changed,          w_j stays, and g_j counts as 0 next
 
-    s starts at lr and is held between step_min and step_max. It is meant for full gradients: the
-    sign of a mini-batch's says little near the optimum.
+    s starts at lr and is kept between step_min and step_max. It is meant for full gradients: near
+    the optimum the sign of a mini-batch gradient is mostly noise.
 
     Source: Riedmiller and Braun (1993), "A direct adaptive method for faster backpropagation
         learning: the RPROP algorithm"; in the form of Igel and Huesken (2000), "Improving the

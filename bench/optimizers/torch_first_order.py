@@ -1,51 +1,46 @@
-"""The first-order methods of torch.optim, over any kernel: the loop that all of them run.
+"""The first-order methods of torch.optim, over any kernel.
 
-Those with one step size for all coordinates are in `torch_sgd`, the Adam family is in
-`torch_adam`, what else has a step size for each coordinate in `torch_adaptive`. Left out are
-Muon, which takes matrices only and orthogonalises them, so that it has no form for the w (d,) of
-two classes, and SparseAdam, which takes sparse gradients only.
+Here are the loop that all of them run, and the methods with one step size for all coordinates.
+The Adam family is in `torch_adam`, other methods with a step size for each coordinate are in
+`torch_adaptive`. Two methods are left out. Muon orthogonalises matrices, and has no form for the w
+(d,) of two classes. SparseAdam takes sparse gradients only.
 
-None of them decays weights unless it is asked to: the penalty belongs to the problem.
+No weight decay is the default of all of them: the penalty belongs to the problem.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
-from bench.optimizers.contract import OnStep, Optimizer, Shuffler, Stop
-from bench.optimizers.torch_oracle import Parameters, check, parameter, torch_oracle
+from bench.optimizers.contract import OnStep, Shuffler, Stop
+from bench.optimizers.torch_optimizer import TorchOptimizer, parameter, torch_oracle
 from logreg_kernels.contract import Objective
 
 
 @dataclass(frozen=True)
-class TorchFirstOrder(Optimizer):
+class TorchFirstOrder(TorchOptimizer):
     """One optimizer step per gradient: of all rows, or of shuffled mini-batches.
 
-    A subclass names the torch optimizer, and states its hyper-parameters under torch's names.
-
     Args:
-        batch_size: rows of a mini-batch; None, or n and more, is a step per epoch with the full
-            gradient, in which case the rows are not shuffled. The last batch of an epoch may be
-            smaller.
-        epochs: visits of every row before the run is over; None leaves that to the caller.
+        batch_size: rows of a mini-batch. The last one of an epoch may be smaller. None, or n and
+            more, is one step an epoch with the full gradient; the rows are not shuffled then.
+        epochs: visits of every row; None runs until the caller ends the run.
     """
-
-    torch_class: ClassVar[Callable[..., torch.optim.Optimizer]]
 
     batch_size: int | None = field(default=None, kw_only=True)
     epochs: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        check(self._make, batch_size=self.batch_size, epochs=self.epochs)
+        self._check(batch_size=self.batch_size, epochs=self.epochs)
 
     def run(self, objective: Objective, w0: Any, rng: Shuffler, on_step: OnStep) -> Stop:
         """See `Optimizer.run`."""
         w = parameter(w0)
-        optimizer = self._make([w])
+        optimizer = self._make(w)
         value_and_grad = torch_oracle(objective, w0)
         epoch = 0
         while self.epochs is None or epoch < self.epochs:
@@ -56,16 +51,8 @@ class TorchFirstOrder(Optimizer):
             epoch += 1
         return Stop.BUDGET
 
-    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
-        """The torch optimizer; raises ValueError for hyper-parameters that make no sense."""
-        return type(self).torch_class(parameters, **self._options())
-
-    def _options(self) -> dict[str, Any]:
-        """What the torch optimizer is made with: the hyper-parameters of the subclass."""
-        return {each.name: getattr(self, each.name) for each in fields(self) if not each.kw_only}
-
     def _estimate(self, optimizer: torch.optim.Optimizer, w: torch.Tensor) -> torch.Tensor:
-        """The algorithm's answer so far: w, unless it averages its iterates."""
+        """The current answer: w, or the average of the iterates."""
         return w
 
     def _batches(self, objective: Objective, rng: Shuffler) -> Iterator[Any]:
@@ -73,7 +60,62 @@ class TorchFirstOrder(Optimizer):
         if size is None or size >= n:
             yield None
             return
-        # One transfer an epoch: the batches are views of the permutation on the device.
+        # The batches are views of the permutation on the device: one transfer an epoch.
         order = objective.as_rows(rng.permutation(n))
         for start in range(0, n, size):
             yield order[start : start + size]
+
+
+@dataclass(frozen=True)
+class SGD(TorchFirstOrder):
+    """w <- w - lr g(w): torch.optim.SGD, with the full gradient or on shuffled mini-batches.
+
+    Source: Robbins and Monro (1951), "A stochastic approximation method".
+    """
+
+    torch_class = torch.optim.SGD
+
+    lr: float = 0.1
+
+
+@dataclass(frozen=True)
+class Momentum(TorchFirstOrder):
+    """v <- momentum v + g(w), w <- w - lr v: torch.optim.SGD with heavy-ball momentum.
+
+    Source: Polyak (1964), "Some methods of speeding up the convergence of iteration methods";
+        `nesterov` follows Sutskever et al. (2013), section 2.
+    """
+
+    torch_class = torch.optim.SGD
+
+    lr: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = False
+
+
+@dataclass(frozen=True)
+class ASGD(TorchFirstOrder):
+    """torch.optim.ASGD: gradient steps, and the average of the iterates as their answer.
+
+        v <- (1 - lambd eta) v - eta g(v),    eta = lr / (1 + lambd lr t)^alpha
+        w <- w + (v - w) / max(1, t - t0)                             (t steps done before)
+
+    The trace is that of the average w. torch averages from t0 = 1e6 steps on; the default here is
+    from the start. torch's lambd is the penalty of the paper's objective. Here the gradient has
+    the penalty already, so that the default is lambd = 0 (torch: 1e-4). lambd > 0 makes the steps
+    shrink, and adds lambd/2 ||w||^2 to the objective that is minimised.
+
+    Source: Polyak and Juditsky (1992), "Acceleration of stochastic approximation by averaging";
+        Bottou (2010), "Large-scale machine learning with stochastic gradient descent", section 5.
+    """
+
+    torch_class = torch.optim.ASGD
+
+    lr: float = 0.1
+    lambd: float = 0.0
+    alpha: float = 0.75
+    t0: float = 0.0
+
+    def _estimate(self, optimizer: torch.optim.Optimizer, w: torch.Tensor) -> torch.Tensor:
+        average: torch.Tensor = optimizer.state[w]["ax"]
+        return average

@@ -7,22 +7,24 @@ from typing import Any, Literal
 
 import torch
 
-from bench.optimizers.contract import OnStep, Optimizer, Shuffler, Stop
-from bench.optimizers.torch_oracle import Parameters, check, parameter, torch_oracle
+from bench.optimizers.contract import OnStep, Shuffler, Stop
+from bench.optimizers.torch_optimizer import TorchOptimizer, parameter, torch_oracle
 from logreg_kernels.contract import Objective
 
 
 @dataclass(frozen=True)
-class LBFGS(Optimizer):
+class LBFGS(TorchOptimizer):
     """torch.optim.LBFGS: limited-memory BFGS with a fixed step, or a strong Wolfe line search.
 
-    A step of the trace is one evaluation of the objective, as line-search trials move w, too.
-    The tolerances are tighter than torch's own (1e-7, 1e-9), which end short of a relative gap
-    of 1e-10.
+    A step of the trace is one evaluation of the objective: trials of the line search move w, too.
+    The default tolerances are tighter than torch's own (1e-7, 1e-9), which stop above a relative
+    gap of 1e-10.
 
     Source: Liu and Nocedal (1989), "On the limited memory BFGS method for large scale
         optimization"; Nocedal and Wright (2006), algorithms 3.5 and 7.4.
     """
+
+    torch_class = torch.optim.LBFGS
 
     lr: float = 1.0
     history_size: int = 10
@@ -32,13 +34,13 @@ class LBFGS(Optimizer):
     tolerance_change: float = 1e-16
 
     def __post_init__(self) -> None:
-        check(self._make, history_size=self.history_size, max_iter=self.max_iter)
+        self._check(history_size=self.history_size, max_iter=self.max_iter)
 
     def run(self, objective: Objective, w0: Any, rng: Shuffler, on_step: OnStep) -> Stop:
         """Call `step(closure)` until it ends before its `max_iter` iterations are done."""
         w = parameter(w0)
         value_and_grad = torch_oracle(objective, w0)
-        optimizer = self._make([w])
+        optimizer = self._make(w)
         state = optimizer.state[w]
         evaluated = False
 
@@ -57,14 +59,7 @@ class LBFGS(Optimizer):
                 on_step(w)
                 return Stop.CONVERGED
 
-    def _make(self, parameters: Parameters) -> torch.optim.Optimizer:
-        return torch.optim.LBFGS(
-            parameters,
-            lr=self.lr,
-            history_size=self.history_size,
-            max_iter=self.max_iter,
-            max_eval=100 * self.max_iter,
-            tolerance_grad=self.tolerance_grad,
-            tolerance_change=self.tolerance_change,
-            line_search_fn=self.line_search,
-        )
+    def _options(self) -> dict[str, Any]:
+        options = super()._options()
+        line_search = options.pop("line_search")
+        return {"line_search_fn": line_search, "max_eval": 100 * self.max_iter, **options}

@@ -4,35 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 
 from bench import specs
 from bench.errors import InputError
-from bench.problems.breast_cancer import breast_cancer
-from bench.problems.digits import digits, digits10
 from bench.problems.file import file
-from bench.problems.iris import iris, iris3
 from bench.problems.problem import Problem
+from bench.problems.sklearn_datasets import breast_cancer, digits, digits10, iris, iris3, wine
 from bench.problems.sparse import sparse
 from bench.problems.synthetic import synthetic
-from bench.problems.wine import wine
 
 __all__ = ["PROBLEMS", "Problem", "load_problem"]
 
-# A new problem is one file and one entry here.
-PROBLEMS: Mapping[str, Callable[..., Problem]] = MappingProxyType(
-    {
-        "iris": iris,
-        "iris3": iris3,
-        "wine": wine,
-        "breast_cancer": breast_cancer,
-        "digits": digits,
-        "digits10": digits10,
-        "synthetic": synthetic,
-        "sparse": sparse,
-        "file": file,
-    }
-)
+# A new problem is one function and one entry here.
+PROBLEMS: Mapping[str, Callable[..., Problem]] = {
+    "iris": iris,
+    "iris3": iris3,
+    "wine": wine,
+    "breast_cancer": breast_cancer,
+    "digits": digits,
+    "digits10": digits10,
+    "synthetic": synthetic,
+    "sparse": sparse,
+    "file": file,
+}
 
 
 def load_problem(spec: str) -> Problem:

@@ -8,15 +8,15 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array, issparse
-from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
 
 from bench.problems.problem import Matrix, Problem
 from bench.problems.readers import read
+from bench.problems.split import split_problem
 from logreg_kernels.contract import CSRMatrix
 
 _FEWEST_ROWS_A_CLASS = 4  # a quarter of them is one test row
-_DENSE_FROM = 0.25  # filled: there the products with a dense X take less time, and no more memory
+# From this share of filled entries on, products with a dense X take less time and no more memory.
+_DENSE_FROM = 0.25
 _MOST_BYTES = 1 << 40
 
 Layout = Literal["auto", "dense", "csr"]
@@ -36,13 +36,13 @@ def file(
     Args:
         path: .csv, .tsv or .parquet with a header line; .npz with arrays `X` and `y`, or `y` and
             the `data`, `indices`, `indptr` and `shape` of a CSR matrix; .svmlight, .svm or .libsvm.
-        target: the label's column (default: the last one). Its values may be anything; in sorted
-            order they become 0, 1, ..., c - 1. Two are fitted by w, more by softmax.
+        target: the label's column (default: the last one). Its values may be anything. In sorted
+            order they become 0, 1, ..., c - 1. Two classes are fitted by w, more by softmax.
         l2: penalty >= 0.
         standardise: scale features to mean 0 and variance 1, as measured on the training rows.
-            None: if X is dense; a sparse one would be filled by it.
-        layout: dense or csr, whatever the file has; auto keeps X sparse where the file has it so
-            and less than a quarter of it is filled.
+            The default is to scale a dense X only: scaling would fill a sparse one.
+        layout: dense or csr, whatever the file has. auto keeps a sparse X sparse if less than a
+            quarter of its entries are stored.
     Raises:
         ValueError: no such column, fewer than two classes, one of fewer than 4 rows, text among
             the features, or a sparse X to be standardised.
@@ -72,20 +72,12 @@ def file(
         raise ValueError(
             "standardise=yes would fill a sparse X: use standardise=no, or layout=dense"
         )
-    X, X_test, y, y_test = train_test_split(
-        laid_out, whole.y, test_size=0.25, random_state=0, stratify=whole.y
-    )
-    if standardise or (standardise is None and not issparse(X)):
-        with np.errstate(over="ignore", invalid="ignore"):
-            scaler = StandardScaler().fit(X)
-            X, X_test = scaler.transform(X), scaler.transform(X_test)
-        if not (np.isfinite(X).all() and np.isfinite(X_test).all()):
-            raise ValueError("a feature's range is too wide to scale: rescale it first")
-    return Problem(path, X, y, l2, X_test=X_test, y_test=y_test)
+    if standardise is None:
+        standardise = not issparse(laid_out)
+    return split_problem(path, laid_out, whole.y, l2, stratify=whole.y, standardise=standardise)
 
 
 def _laid_out(X: Matrix | CSRMatrix, layout: Layout) -> Matrix | CSRMatrix:
-    """X dense, or as CSR."""
     if not isinstance(X, csr_array):
         return csr_array(X) if layout == "csr" else X
     n, d = X.shape

@@ -1,8 +1,9 @@
-"""Files of a user's data: features and labels as they stand in the file, or one line why not."""
+"""Readers of the formats that `file` takes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,14 +22,15 @@ _CSR = ("data", "indices", "indptr", "shape")
 
 
 def read(path: Path, target: str) -> XAndLabels:
-    """X (n, d) and labels (n,) of a CSV, TSV, Parquet, NPZ or svmlight file; X of the last, and
-    of an NPZ file with the arrays of a CSR matrix, is sparse.
+    """X (n, d) and labels (n,) of a CSV, TSV, Parquet, NPZ or svmlight file, as they stand there.
+
+    X of an svmlight file is sparse, and so is that of an NPZ file with the arrays of a CSR matrix.
 
     Args:
-        path: its suffix says what it is.
+        path: its suffix names the format.
         target: the label's column in a table; empty for the last one.
     Raises:
-        ValueError: the file does not hold what its suffix says, or no numbers.
+        ValueError: the content is not of the format that the suffix names, or holds no numbers.
         OSError: there is no such file, or it can't be opened.
     """
     if not path.is_file():
@@ -68,7 +70,6 @@ def _parquet(path: Path) -> pd.DataFrame:
 
 
 def _columns(frame: pd.DataFrame, target: str) -> XAndLabels:
-    """Features and label of a table."""
     if frame.empty:
         raise ValueError("has no rows: it needs a header line and rows below it")
     column = target or str(frame.columns[-1])
@@ -88,24 +89,18 @@ def _columns(frame: pd.DataFrame, target: str) -> XAndLabels:
 
 
 def _arrays(path: Path) -> XAndLabels:
-    def load() -> dict[str, NDArray[Any]] | None:
-        with path.open("rb") as stream:  # closed also where NumPy gives up in the middle
-            loaded = np.load(stream, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return None
-            return {name: array_of_numbers(loaded, name) for name in loaded}
-
-    def array_of_numbers(loaded: Any, name: str) -> NDArray[Any]:
-        try:
-            array: NDArray[Any] = loaded[name]
-        except ValueError as error:
-            if "pickle" in str(error):
-                raise InputError(f"array {name} holds Python objects: save numbers") from None
-            raise
-        return array
-
-    arrays = _or_unreadable(load, "is not an NPZ file of plain numbers that NumPy can read")
-    if arrays is None:
+    garbage = "is not an NPZ file of plain numbers that NumPy can read"
+    with _refusing(garbage), path.open("rb") as stream:
+        loaded = np.load(stream, allow_pickle=False)
+        arrays = {}
+        for name in () if isinstance(loaded, np.ndarray) else loaded:
+            try:
+                arrays[name] = loaded[name]
+            except ValueError as error:
+                if "pickle" in str(error):
+                    raise InputError(f"array {name} holds Python objects: save numbers") from None
+                raise
+    if isinstance(loaded, np.ndarray):
         raise ValueError("holds one plain array: it needs arrays X and y, see numpy.savez")
     if set(_CSR) <= set(arrays):
         return _csr(arrays)
@@ -115,7 +110,7 @@ def _arrays(path: Path) -> XAndLabels:
 
 
 def _csr(arrays: dict[str, NDArray[Any]]) -> XAndLabels:
-    """The arrays of `scipy.sparse.save_npz`, with labels beside them, which it does not write."""
+    """X and labels from the arrays that `scipy.sparse.save_npz` writes, and an array `y`."""
     if "y" not in arrays:
         parts = ", ".join(f"{part}=X.{part}" for part in _CSR)
         raise ValueError(f"holds a sparse X without labels: use numpy.savez(path, y=y, {parts})")
@@ -130,10 +125,8 @@ def _csr(arrays: dict[str, NDArray[Any]]) -> XAndLabels:
 
 
 def _svmlight(path: Path) -> XAndLabels:
-    X, labels = _or_unreadable(
-        lambda: load_svmlight_file(str(path)),
-        "is not an svmlight file: rows of `label index:value`",
-    )
+    with _refusing("is not an svmlight file: rows of `label index:value`"):
+        X, labels = load_svmlight_file(str(path))
     n, d = X.shape
     if n == 0:
         raise ValueError("is empty: svmlight needs rows of `label index:value`")
@@ -142,13 +135,15 @@ def _svmlight(path: Path) -> XAndLabels:
     return csr_array(X), labels
 
 
-def _or_unreadable(load: Callable[[], Any], message: str) -> Any:
-    """What `load` returns. Readers of binary files raise almost anything at garbage, errors of
-    zlib, zipfile and struct among them; all of it means that the file is not what it should be.
+@contextmanager
+def _refusing(garbage: str) -> Iterator[None]:
+    """Raise ValueError with the message `garbage` for whatever a reader of binary files raises.
+
+    They raise almost anything at garbage, errors of zlib, zipfile and struct among them.
     """
     try:
-        return load()
+        yield
     except (MemoryError, InputError):
         raise
     except Exception as error:
-        raise ValueError(message) from error
+        raise ValueError(garbage) from error

@@ -1,4 +1,4 @@
-"""Sparse problems of any size that look like text."""
+"""Sparse synthetic problems of any size, distributed like words in text."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from scipy.optimize import brentq
 from scipy.sparse import coo_array
 from scipy.special import expit
 
-from bench.problems.problem import Labels, Problem
+from bench.problems.problem import Problem
 from logreg_kernels.contract import CSRMatrix
 
 _MOST_BYTES = 1 << 38
 _MOST_FILLED = 0.2
-_SIGNAL = 2.0  # standard deviation of the true logits: neither a coin toss nor separable by them
-_INFORMATIVE = 0.1  # of the features
+_SIGNAL = 2.0  # standard deviation of the true logits: neither a coin toss nor separable
+_INFORMATIVE = 0.1  # probability that a feature has a coefficient other than 0
 
 
 def sparse(
@@ -29,16 +29,16 @@ def sparse(
         word j of d is drawn with probability p_j proportional to 1 / (1 + rank of j)       (Zipf)
         a document has a Poisson number of words, with a mean that fills `density` of X
         x_ij = (1 + log count_ij) (1 + log((1 + n) / (1 + documents with j))),   ||x_i|| = 1
-        P(y_i = 1) = sigmoid(x_i . w),  logits of mean 0 and standard deviation 2, with a w that is
-            0 in nine features of ten
+        P(y_i = 1) = sigmoid(x_i . w),  logits of mean 0 and standard deviation 2, w sparse: each
+            w_j is 0 with probability 0.9
 
-    Some columns are nearly full and most nearly empty; those of words that no training document
-    has are 0, and so are rows without a word.
+    Some columns are nearly full, and most are nearly empty. The column of a word that is in no
+    training document is 0, and so is the row of a document without words.
 
     Args:
         n: training rows; n // 4 test rows are drawn from the same model.
         d: features.
-        density: fraction of entries that are not 0, on average, in (0, 0.2].
+        density: mean fraction of entries that are not 0, in (0, 0.2].
         seed: of numpy.random.default_rng.
         l2: penalty >= 0.
     Raises:
@@ -68,13 +68,13 @@ def sparse(
     idf = 1 + np.log((1 + n) / (1 + np.bincount(counts.indices, minlength=d)))
     X, X_test = (_weighted(part, idf) for part in (counts, counts_test))
     w = _true_w(X, rng)
-    y, y_test = (_labels(part @ w, rng) for part in (X, X_test))
+    y, y_test = (rng.random(z.size) < expit(z) for z in (X @ w, X_test @ w))
     name = f"sparse:n={n},d={d},density={density:g},seed={seed}"
     return Problem(name, X, y, l2, X_test=X_test, y_test=y_test)
 
 
 def _mean_length(popularity: NDArray[np.float64], words: float) -> float:
-    """The mean of a Poisson number of draws that leaves `words` different ones, on average."""
+    """The mean of a Poisson number of draws, such that on average `words` different ones occur."""
 
     def excess(log_length: float) -> float:
         return float(-np.expm1(-np.exp(log_length) * popularity).sum()) - words
@@ -105,14 +105,9 @@ def _weighted(counts: CSRMatrix, idf: NDArray[np.float64]) -> CSRMatrix:
 
 
 def _true_w(X: CSRMatrix, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Sparse coefficients under which logits have mean 0, so that no intercept is missed."""
+    """Sparse coefficients whose logits have mean 0: the problem has no intercept."""
     informative = rng.random(X.shape[1]) < _INFORMATIVE
     w = rng.standard_normal(X.shape[1]) * informative
     mean = X.mean(axis=0) * informative
     w -= (mean @ w) / (mean @ mean or 1.0) * mean
     return np.asarray(w * (_SIGNAL / ((X @ w).std() or 1.0)))
-
-
-def _labels(logits: NDArray[np.float64], rng: np.random.Generator) -> Labels:
-    labels: Labels = (rng.random(logits.size) < expit(logits)).astype(np.intp)
-    return labels

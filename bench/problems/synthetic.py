@@ -25,9 +25,9 @@ def synthetic(
         P(y_i = 1) = sigmoid(z_i), z_i ~ N(0, 4), spread evenly over all d directions;
         then each label is flipped with probability `noise`
 
-    U and V are random with orthonormal columns. Even spread means that directions of small
-    variance carry as much signal as those of large variance, so `cond` is felt. Labels drawn
-    from a model overlap: for n well above d the data are not separable, also at noise = 0.
+    U and V are random with orthonormal columns. Directions of small variance carry as much signal
+    as those of large variance, so that a large `cond` makes the problem hard. Labels drawn from a
+    model overlap: for n well above d the data are not separable, even at noise = 0.
 
     Args:
         n: training rows, n >= d; n // 4 test rows are drawn from the same model.

@@ -374,7 +374,7 @@ def test_a_second_run_runs_nothing_again(command: Command) -> None:
 def test_an_interrupted_run_keeps_what_is_done(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench.optimizers.torch_sgd import SGD
+    from bench.optimizers.torch_first_order import SGD
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt

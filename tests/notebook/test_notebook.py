@@ -294,11 +294,11 @@ def test_global_generator_is_left_alone(run):
 @pytest.mark.parametrize("experiment", ["SGD by hand", "SGD"])
 def test_sgd_is_far_from_the_optimum_although_its_labels_agree(result, experiment):
     run = run_of(result, experiment, KERNEL)
-    assert (run.steps, run.passes) == (400, 100.0)
-    assert run.label_agreement == run.label_agreement_with_sklearn == 0.96
-    assert run.gap > 0.1  # nats, where f* = 0.069
-    assert run.relative_gap > 0.05
-    assert run.passes_to_target is None
+    assert (run.score.steps, run.score.passes) == (400, 100.0)
+    assert run.score.quality.label_agreement == run.label_agreement_with_sklearn == 0.96
+    assert run.score.gap > 0.1  # nats, where f* = 0.069
+    assert run.score.relative_gap > 0.05
+    assert run.score.hits["1e-6"] is None
 
 
 @pytest.mark.parametrize(
@@ -307,21 +307,21 @@ def test_sgd_is_far_from_the_optimum_although_its_labels_agree(result, experimen
 )
 def test_lbfgs_is_at_the_optimum_after_two_steps(result, experiment, loss):
     run = run_of(result, experiment, loss)
-    relative = np.array(run.gaps) / run.gaps[0]
-    assert run.step == tuple(range(11))
+    relative = np.array(run.score.curve.gap) / run.score.curve.gap[0]
+    assert run.score.curve.step == tuple(range(11))
     assert relative[1] > 1e-5
     assert (relative[2:] < 1e-6).all()
-    assert run.label_agreement == run.label_agreement_with_sklearn == 1.0
-    assert run.passes_to_target is not None
+    assert run.score.quality.label_agreement == run.label_agreement_with_sklearn == 1.0
+    assert run.score.hits["1e-6"] is not None
 
 
 def test_no_run_failed(result):
-    assert {run.status for run in result.runs} == {"converged", "budget"}
-    assert not any(run.message for run in result.runs)
+    assert {run.score.status for run in result.runs} == {"converged", "budget"}
+    assert not any(run.score.message for run in result.runs)
 
 
 def test_scikit_learn_is_at_the_optimum(result):
-    assert run_of(result, "scikit-learn", "scikit-learn's").relative_gap < 1e-7
+    assert run_of(result, "scikit-learn", "scikit-learn's").score.relative_gap < 1e-7
 
 
 # Identities.
@@ -470,7 +470,7 @@ def test_momentum_takes_another_path_on_the_exact_gradient(result):
     notebooks = run_of(result, "momentum", NOTEBOOK_LOSS)
     exact = run_of(result, "momentum", KERNEL)
     assert np.abs(np.subtract(notebooks.w, exact.w)).max() > 1
-    assert exact.gap < notebooks.gap / 2
+    assert exact.score.gap < notebooks.score.gap / 2
     np.testing.assert_allclose(exact.w, [-5.1927, -7.6710, 8.1233, 8.3895], atol=2e-3)
 
 
@@ -499,7 +499,7 @@ def test_tables_have_a_row_for_everything_that_was_found(result, tmp_path):
     runs = tables["notebook_runs"]
     assert runs["w"][1] == " ".join(f"{x:.4f}" for x in result.runs[1].w)
     assert runs["passes_to_1e-6"].isna().tolist() == [
-        r.passes_to_target is None for r in result.runs
+        (hit := run.score.hits["1e-6"]) is None or hit.passes is None for run in result.runs
     ]
 
 

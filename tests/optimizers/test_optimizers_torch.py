@@ -17,7 +17,7 @@ from bench.measure.recorder import Budget
 from bench.optima.optimum import solve
 from bench.optimizers import OPTIMIZERS, make_reporting_optimizer
 from bench.optimizers.torch_adam import Adam, AdamW
-from bench.optimizers.torch_sgd import SGD, Momentum
+from bench.optimizers.torch_first_order import SGD, Momentum
 from bench.problems import load_problem
 from bench.specs import parameters
 from logreg_kernels import bind
