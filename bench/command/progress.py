@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,15 +26,9 @@ class Progress:
 OnProgress: TypeAlias = Callable[[Progress], None]
 
 
-def announce(words: str, *, certain: bool = False) -> None:
-    """Say what is going on before it takes seconds, such as an import of torch.
-
-    Args:
-        certain: nothing that was typed is still to be checked. Otherwise only a terminal shows it,
-            so that bad input leaves one line in a log.
-    """
-    if certain or sys.stderr.isatty():
-        click.echo(f"bench: {words}", err=True)
+def announce(words: str) -> None:
+    """Say on stderr what is going on, before it takes seconds, such as an import of torch."""
+    click.echo(f"bench: {words}", err=True)
 
 
 @contextmanager

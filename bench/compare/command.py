@@ -10,7 +10,7 @@ import click
 
 from bench.command.line import EXIT_FAILED, if_interrupted
 from bench.command.options import refuse_given, results_option
-from bench.command.progress import progress_bar
+from bench.command.progress import announce, progress_bar
 from bench.compare.options import minutes_option, suite_options
 
 if TYPE_CHECKING:
@@ -62,16 +62,18 @@ def compare(
     with the other on one processor, with one thread. This goes on until each cell has a verdict
     or the time limit is reached.
     """
+    if file:
+        refuse_given(
+            ("--problem", "--optimizer", "--kernel"), "in a comparison of your own cells (--cells)"
+        )
+    announce("loading the cells, then checking out both commits")
+
     from bench.compare.cells import suite_cells
     from bench.compare.compare_commits import Commits
     from bench.compare.options import quick_suite
     from bench.compare.sampling import Plan
     from bench.compare.worktrees import WORKING_TREE
 
-    if file:
-        refuse_given(
-            ("--problem", "--optimizer", "--kernel"), "in a comparison of your own cells (--cells)"
-        )
     found = _compare(
         Commits(base, head or WORKING_TREE, file=file),
         [] if file else suite_cells(quick_suite(problems, optimizers, kernels)),

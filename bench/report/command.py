@@ -60,18 +60,18 @@ def _report_on_all(folder: Path, no_run: bool) -> int:
     state, last = state_of(folder, no_run), last_written(folder)
     unchanged = last is not None and last.state == state
     if last is not None and unchanged and last.files_are_there(folder):
-        announce(f"nothing has changed since the report in {folder} was written", certain=True)
+        announce(f"nothing has changed since the report in {folder} was written")
         click.echo(last.printed, nl=False)
         return last.exit_code
     records = RecordStore(folder).read()
     if no_run and not records:
         raise InputError(f"no records in {folder}: leave out --no-run to run the quick suite")
     if no_run or unchanged:
-        announce(f"{len(records)} records in {folder}: writing the report", certain=True)
+        announce(f"{len(records)} records in {folder}: writing the report")
         results = _of_last_machine(records) if no_run else _of_this_machine(records)
     else:
         what = "importing torch, then looking for what is to be run"
-        announce(f"{len(records)} records in {folder}: {what}", certain=True)
+        announce(f"{len(records)} records in {folder}: {what}")
         results = _everything_here(folder)
         state = state_of(folder, no_run)
     done = _report(results, folder)

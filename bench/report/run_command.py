@@ -32,7 +32,7 @@ def run(
         raise click.UsageError(
             "the notebook's numbers are a report: python -m bench.report --suite notebook"
         )
-    announce("importing torch, then looking for what is missing", certain=not selection)
+    announce("importing torch, then looking for what is missing")
 
     from dataclasses import replace
 

@@ -132,19 +132,6 @@ def test_an_unchanged_report_loads_nothing_heavy(report: Command) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_the_first_line_comes_before_anything_heavy(report: Command) -> None:
-    """Where there are no records: the quick suite would run, so it ends at the first import."""
-    code = (
-        "import sys\n"
-        "sys.modules['torch'] = sys.modules['pandas'] = sys.modules['numpy'] = None\n"
-        "from bench.report.command import report\n"
-        "report.main([], standalone_mode=False)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr.startswith("bench: 6 records in results: importing torch")
-    assert "ModuleNotFoundError" in done.stderr
-
-
 # ------------------------------------------------------------------------- two processes draw
 
 
