@@ -29,15 +29,16 @@ Examples:
   python -m bench.report --results results/reference/some-machine --no-run
 """,
 )
-@cell_options()
-@click.option("--no-run", is_flag=True, help="Report on the records that are there; run nothing.")
+@cell_options
+@click.option(
+    "--no-run", is_flag=True, help="Run nothing: report on the records in the results folder."
+)
 def report(selection: Selection, folder: Path, no_run: bool) -> int:
     """Write tables, plots and a page from the results, and print the answer.
 
     Without options it reports on all results of this machine. It first finishes the suite that
-    was begun last, or runs the quick suite where there are no results yet. With a suite, problems,
-    optimizers, kernels, devices, a dtype, seeds or repetitions, it runs what is missing of those
-    and reports on them alone.
+    was begun last, or runs the quick suite where there are no results yet. With options that name
+    cells, such as a problem, it runs those without a record, and reports on the named ones alone.
     """
     if selection.suite == "notebook":
         if selection.replaced or no_run:
@@ -46,7 +47,7 @@ def report(selection: Selection, folder: Path, no_run: bool) -> int:
         return _notebook(folder)
     if selection:
         if no_run:
-            raise InputError("--no-run reports on what is there: leave out what should be run")
+            raise InputError("--no-run runs nothing: leave out the options that name cells")
         announce(f"importing torch, then looking for what is missing in {folder}")
         from bench.cells.definitions import chosen_suite
 
