@@ -1,4 +1,4 @@
-"""Write a report: tables, plots and one page, each file whole or not at all."""
+"""Write a report: tables, plots and one page."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with full numbers, and as people read it; None where it is for programs alone."""
+    """A table with all digits, and as people read it; None where it is for programs alone."""
 
     name: str
     frame: pd.DataFrame
@@ -57,13 +57,10 @@ class Table:
 
 
 def write_report(results: Results, folder: Path) -> Report:
-    """Write `tables/`, `plots/` and `index.html` into a results folder.
+    """Write `tables/`, `plots/` and `index.html` into a results folder, from one machine's records.
 
-    Args:
-        results: records of one machine; there must be at least one.
-        folder: the results folder.
     Raises:
-        ValueError: there is no record to report on.
+        ValueError: there are no records.
     """
     if not results.records:
         raise ValueError("there are no records to report on")
@@ -103,7 +100,7 @@ def write_report(results: Results, folder: Path) -> Report:
 
 
 def report_tables(frames: Frames) -> list[Table]:
-    """All tables of a report; there is one of kernels where some were timed."""
+    """All tables of a report."""
     times, summary, problems = frames.times, frames.summary, frames.problems
     qualities = quality(frames.scores)
     kernels = kernel_times(frames.kernel_samples)
@@ -147,6 +144,6 @@ def _not_run_line(row: Mapping[str, Any]) -> str:
 
 
 def _html(frame: pd.DataFrame) -> str:
-    """An HTML table whose missed targets stand back."""
+    """An HTML table whose missed targets have a class of their own."""
     table = str(frame.to_html(index=False, border=0, justify="left"))
     return table.replace("<td>missed</td>", '<td class="missed">missed</td>')
