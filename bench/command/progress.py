@@ -1,4 +1,4 @@
-"""How far a command is: a bar on a terminal, else a line for each tenth."""
+"""Progress of a command: a bar on a terminal, else a line for each tenth."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Progress:
-    """Told before each cell that is run: how many are done, how many there are, what runs now."""
+    """Reported before each cell: how many are done, how many there are, which one runs now."""
 
     done: int
     total: int
@@ -33,10 +33,8 @@ def announce(words: str) -> None:
 
 @contextmanager
 def progress_bar() -> Iterator[OnProgress]:
-    """A bar that shows what runs and what remains; where there is no terminal, a line for each
-    tenth."""
-    # A tenth of a second to import, which only those who see a bar should wait for.
-    from rich.console import Console
+    """Show what runs and what remains."""
+    from rich.console import Console  # takes a tenth of a second to load
 
     console = Console(stderr=True)
     if not console.is_terminal:
