@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import InputError
 
-# Nothing here imports torch or pandas before it is used: `bench --help` answers at once.
+# torch and pandas are imported where they are used, so that `bench --help` answers at once.
 if TYPE_CHECKING:
     from bench.optima.optimum import Optimum
     from bench.optimizers import SupportsFit, SupportsRun
@@ -27,7 +27,6 @@ __all__ = ["InputError", "Results", "optimum", "run"]
 
 
 def __getattr__(name: str) -> Any:
-    """`bench.Results`, imported when somebody asks for it."""
     if name == "Results":
         from bench.records.results import Results
 
@@ -52,18 +51,14 @@ def run(
 
     Args:
         problems: specs ("iris", "synthetic:n=1000,d=20") or `Problem` objects.
-        optimizers: specs ("adam:lr=0.1") or objects with a `run` method, or with
-            `fit`, `unavailable` and `library`: see `bench.optimizers.contract`.
+        optimizers: specs ("adam:lr=0.1") or objects: see `bench.optimizers.contract`.
         kernels: names in `logreg_kernels.KERNELS`.
         devices: "cpu", "cuda", "cuda:1", ...
-        seeds: seeds 0 ... seeds - 1 of the mini-batch order, or of a solver's own.
+        seeds: number of seeds 0, 1, ... of the mini-batch order, or of a solver's own.
         repetitions: runs of each seed; with 6 runs or more there are intervals and verdicts.
         dtype: "float64" or "float32", of the run; scores are float64.
-        passes: budget of a run, in passes over the rows.
-        seconds: budget of a run, in seconds.
-        results_dir: a folder that keeps the records; cells that are there are not run again.
-    Returns:
-        Results, with `scores()` (a row a cell) and `curves()` (a row a snapshot).
+        passes, seconds: budget of a run; passes are over the rows.
+        results_dir: a folder that keeps the records; cells with a record are not run again.
     Raises:
         InputError: a ValueError whose message says what can't be used and what to do.
     """
@@ -71,20 +66,18 @@ def run(
     from bench.cells.run import run_suite
     from bench.measure.budget import Budget
 
-    for name, several in (
-        ("problems", problems),
-        ("optimizers", optimizers),
-        ("kernels", kernels),
-        ("devices", devices),
-    ):
+    named: dict[str, Any] = {
+        "problems": problems,
+        "optimizers": optimizers,
+        "kernels": kernels,
+        "devices": devices,
+    }
+    for name, several in named.items():
         if isinstance(several, str):
             raise InputError(f"{name} must be a list; got {several!r}: use [{several!r}]")
     suite = Suite(
         name="custom",
-        problems=tuple(problems),
-        optimizers=tuple(optimizers),
-        kernels=tuple(kernels),
-        devices=tuple(devices),
+        **{name: tuple(several) for name, several in named.items()},
         dtypes=(_dtype_name(dtype),),
         seeds=seeds,
         repetitions=repetitions,

@@ -1,4 +1,4 @@
-"""`python -m bench`, or `bench`: the doors' names. No command is imported before it is used."""
+"""`python -m bench`, or `bench`: the commands' names. None is imported before it is used."""
 
 from __future__ import annotations
 

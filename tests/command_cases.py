@@ -27,10 +27,15 @@ class Done:
     err: str
 
     def is_one_line(self, *says: str) -> None:
-        """Bad input: exit code 2 and one line on stderr that holds all of `says`."""
+        """Bad input: exit code 2 and one line of error that holds all of `says`.
+
+        Before it stands at most one line: what takes its time, such as an import of torch.
+        """
         assert self.code == 2, self.err
         assert self.out == ""
-        (line,) = self.err.splitlines()
+        *announced, line = self.err.splitlines()
+        assert len(announced) <= 1
+        assert all(one.startswith("bench: ") for one in announced)
         assert line.startswith("error: ")
         assert "Traceback" not in self.err
         assert len(line) < 400

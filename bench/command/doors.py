@@ -12,11 +12,7 @@ from bench.command.options import long_name
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are asked for.
-
-    Args:
-        commands_at: "module:attribute" of each command, by its name.
-    """
+    """A group that imports a command when it is used; `commands_at` holds "module:attribute"."""
 
     def __init__(self, *args: Any, commands_at: Mapping[str, str], **options: Any) -> None:
         super().__init__(*args, **options)
@@ -24,7 +20,7 @@ class LazyGroup(click.Group):
         self.prefix = ""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        """Names in the order in which they are written."""
+        """Names in the order of `commands_at`."""
         return [*self._commands_at, *super().list_commands(context)]
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
@@ -47,10 +43,10 @@ def commands_of(command: click.Command) -> dict[str, click.Command]:
 
 
 def name_variables(command: click.Command, prefix: str) -> None:
-    """Let a variable set each option of a command and of its subcommands, named by the long option.
+    """Name the environment variable that sets each option of a command and of its subcommands.
 
-    With the prefix BENCH, `compare --minutes` is set by BENCH_COMPARE_MINUTES. click's own
-    automatic variables are named after the parameters of the command's function instead.
+    With the prefix BENCH, `compare --minutes` is set by BENCH_COMPARE_MINUTES. Rejected: click's
+    automatic variables, which are named after the parameters of the command's function.
     """
     if isinstance(command, LazyGroup):
         command.prefix = prefix

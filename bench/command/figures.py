@@ -1,4 +1,4 @@
-"""How all figures look, and how they are written; nothing of what they show."""
+"""Style and parts that all figures share, and how their files are written."""
 
 from __future__ import annotations
 
@@ -48,8 +48,7 @@ def plot_style() -> Iterator[None]:
 def save_figure(figure: Figure, path: Path) -> list[Path]:
     """Write a figure as SVG and PNG; `path` is given without a suffix.
 
-    The panels are laid out once, for both. `Figure.savefig` would draw four times, twice a file,
-    and a drawing of many lines takes half a second.
+    The panels are laid out once, for both. Rejected: `Figure.savefig`, which draws twice a file.
     """
     png, svg = BytesIO(), BytesIO()
     with plot_style():
@@ -89,7 +88,7 @@ def time_axis(panel: Axes) -> None:
 
 
 def plain_ticks(axis: Axis) -> None:
-    """Powers of ten as tables write them, "1e-6" and "100"; mathematical text takes far longer."""
+    """Powers of ten as in tables, "1e-6" and "100". Mathematical text takes far longer to draw."""
 
     def plain_number(value: float, _: int | None) -> str:
         return f"{value:g}" if 0.01 <= value < 1e5 else f"1e{round(math.log10(value))}"
@@ -99,12 +98,12 @@ def plain_ticks(axis: Axis) -> None:
 
 
 def legend_height(n_optimizers: int) -> float:
-    """Inches that a figure needs for its panels, and for that many lines of legend."""
+    """Inches that a figure needs for that many lines of legend."""
     return max(3.8, 0.6 + 0.19 * n_optimizers)
 
 
 def plain(name: str) -> str:
-    """A user's name as it is: matplotlib would take what stands between two $ for mathematics."""
+    """A name whose $ are escaped, which matplotlib would take for mathematics."""
     return name.replace("$", r"\$")
 
 

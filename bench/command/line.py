@@ -1,4 +1,4 @@
-"""How all commands run: errors in one line, and what an interruption leaves."""
+"""How all commands run: exit codes, and one line for an error or an interruption."""
 
 from __future__ import annotations
 
@@ -21,14 +21,12 @@ EXIT_BAD_INPUT = 2
 def main(command: click.Command, name: str) -> NoReturn:
     """Run a command: exit 0 if it is fine, 1 for failed cells, 2 with one line for bad input.
 
-    Options can be set by the environment, too: see `name_variables`.
-
     Args:
-        name: how the program is called: "python -m bench.report", whose variables begin with
-            BENCH_REPORT_.
+        name: of the program. The options of "python -m bench.report" can also be set by variables
+            that begin with BENCH_REPORT_.
     """
     name_variables(command, name.split()[-1].replace(".", "_").upper())
-    # A cancelled CI job, or a closed terminal, has its worktrees and processes cleared away, too.
+    # Worktrees and processes are cleared away also when a CI job is cancelled.
     for ending in ("SIGTERM", "SIGHUP"):
         if number := getattr(signal, ending, None):  # Windows has no SIGHUP
             signal.signal(number, lambda received, _: sys.exit(128 + received))
@@ -56,7 +54,7 @@ def main(command: click.Command, name: str) -> NoReturn:
 
 @contextmanager
 def if_interrupted(words: Callable[[], str]) -> Iterator[None]:
-    """What Ctrl-C leaves behind, and what to do then, for `main` to say."""
+    """Let `main` say after Ctrl-C what was kept, and what to do."""
     try:
         yield
     except KeyboardInterrupt:
@@ -65,12 +63,12 @@ def if_interrupted(words: Callable[[], str]) -> Iterator[None]:
 
 
 def cells_are_kept() -> str:
-    """The words for a command that appends each cell's record as soon as it is finished."""
+    """The words after Ctrl-C for commands that append each cell's record as it ends."""
     return "finished cells are kept, run the same command again to go on"
 
 
 def _variable(error: click.ClickException) -> str:
-    """Where a bad value comes from that nobody has typed."""
+    """The variable that a bad value comes from; empty where it was typed."""
     parameter, context = getattr(error, "param", None), getattr(error, "ctx", None)
     if parameter is None or context is None or parameter.name is None:
         return ""

@@ -21,7 +21,7 @@ Command: TypeAlias = Callable[..., int]
 
 @dataclass(frozen=True)
 class Selection:
-    """What the shared options name; what is left out is the suite's own."""
+    """What `cell_options` were given. The suite decides on the others."""
 
     suite: str | None
     problems: tuple[str, ...]
@@ -34,7 +34,7 @@ class Selection:
 
     @property
     def replaced(self) -> dict[str, Any]:
-        """Fields of a suite that are named."""
+        """The fields of the suite that are replaced."""
         fields: dict[str, Any] = {
             "problems": self.problems,
             "optimizers": self.optimizers,
@@ -42,7 +42,7 @@ class Selection:
             "devices": self.devices,
             "dtypes": (self.dtype,) if self.dtype else (),
             "seeds": self.seeds,
-            # Who names the seeds alone has named the runs.
+            # With --seeds alone, each seed is run once, whatever the suite has.
             "repetitions": self.repetitions or (1 if self.seeds else None),
         }
         return {name: value for name, value in fields.items() if value}
@@ -51,48 +51,37 @@ class Selection:
         return self.suite is not None or bool(self.replaced)
 
 
-def cell_options(
-    *, runs: bool = True, holds: str = "records, tables, plots and the page"
-) -> Callable[[Command], Command]:
-    """The options that several commands share: `selection`, what to run, and `folder`, where
-    results are kept.
+def cell_options(command: Command) -> Command:
+    """`selection`, the cells to run, and `folder`, where results are kept."""
 
-    Args:
-        runs: with those that say how often each cell is run.
-        holds: see `results_option`.
-    """
-    how_often = (
+    @functools.wraps(command)
+    def with_selection(**given: Any) -> int:
+        names = [field.name for field in dataclasses.fields(Selection)]
+        selection = Selection(**{name: given.pop(name) for name in names})
+        return command(selection=selection, **given)
+
+    decorated: Command = with_selection
+    for option in (
+        results_option("records, tables, plots and the page"),
         click.option(
             "--repetitions",
             type=click.IntRange(min=1),
             help="Runs of each seed. [default with --seeds: 1]",
         ),
-        click.option("--seeds", type=click.IntRange(min=1), help="Seeds 0, 1, ... of shuffling."),
-    )
-    options = (
-        results_option(holds),
-        *(how_often if runs else ()),
-        click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Of the runs."),
+        click.option("--seeds", type=click.IntRange(min=1), help="Number of seeds: 0, 1, ..."),
+        click.option(
+            "--dtype",
+            type=click.Choice(["float32", "float64"]),
+            help="Floating-point type of X, w and the gradient.",
+        ),
         click.option("-d", "--device", "devices", multiple=True, help="cpu, cuda, cuda:1, ..."),
         click.option("-k", "--kernel", "kernels", multiple=True, help="Such as torch-autograd."),
         click.option("-o", "--optimizer", "optimizers", multiple=True, help="Such as adam:lr=0.1."),
         click.option("-p", "--problem", "problems", multiple=True, help="Such as iris:l2=0.1."),
         click.option("--suite", help="quick, peers, full or notebook. [default: quick]"),
-    )
-
-    def decorate(command: Command) -> Command:
-        @functools.wraps(command)
-        def with_selection(**given: Any) -> int:
-            names = [field.name for field in dataclasses.fields(Selection)]
-            selection = Selection(**{name: given.pop(name, None) for name in names})
-            return command(selection=selection, **given)
-
-        decorated: Command = with_selection
-        for option in options:
-            decorated = option(decorated)
-        return decorated
-
-    return decorate
+    ):
+        decorated = option(decorated)
+    return decorated
 
 
 def results_option(holds: str, *, written: bool = True) -> Callable[[Command], Command]:
@@ -100,8 +89,7 @@ def results_option(holds: str, *, written: bool = True) -> Callable[[Command], C
 
     Args:
         holds: what it holds, for the help.
-        written: whether the command can do nothing without writing there: that is then checked
-            before anything is measured.
+        written: check that it can be written to, before anything is measured.
     """
     return click.option(
         "--results",
@@ -129,8 +117,7 @@ def output_option(what: str, *, printed: bool = False) -> Callable[[Command], Co
 
     Args:
         what: is written there, for the help.
-        printed: whether - stands for stdout, which is also the default: of what is there at once,
-            so that nothing is checked beforehand.
+        printed: whether - stands for stdout, and is the default. Nothing is checked then.
     """
     return click.option(
         "--output",
@@ -152,10 +139,10 @@ def append_summary(summary: Path | None, markdown: str) -> None:
 def refuse_given(options: Collection[str], why: str) -> None:
     """Refuse options of the running command that would do nothing, as in "--all does nothing WHY".
 
-    What the environment sets is let pass: a workflow sets it for all of its commands.
+    What the environment sets passes: a workflow sets it for all of its commands.
 
     Args:
-        options: by their long names.
+        options: their long names.
     Raises:
         InputError: some of them were given on the command line.
     """
@@ -194,11 +181,7 @@ def _check_file(_: click.Context, option: click.Parameter, file: Path | None) ->
 
 
 def check_file(option: str, file: Path) -> None:
-    """Find out before anything is measured whether an option's file can be written.
-
-    Raises:
-        InputError: it can't be written to, or made.
-    """
+    """Raise InputError for a file that can't be written to, or made."""
     if file.is_dir():  # also "", a variable that is not set
         raise InputError(f"{option} {file} is a folder: name a file, or leave it out")
     if not file.absolute().parent.is_dir():

@@ -1,8 +1,7 @@
-"""How far a command is: a bar on a terminal, else a line for each tenth."""
+"""Progress of a command: a bar on a terminal, else a line for each tenth."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Progress:
-    """Told before each cell that is run: how many are done, how many there are, what runs now."""
+    """Reported before each cell: how many are done, how many there are, which one runs now."""
 
     done: int
     total: int
@@ -27,23 +26,15 @@ class Progress:
 OnProgress: TypeAlias = Callable[[Progress], None]
 
 
-def announce(words: str, *, certain: bool = False) -> None:
-    """Say what is going on before it takes seconds, such as an import of torch.
-
-    Args:
-        certain: nothing that was typed is still to be checked. Otherwise only a terminal shows it,
-            so that bad input leaves one line in a log.
-    """
-    if certain or sys.stderr.isatty():
-        click.echo(f"bench: {words}", err=True)
+def announce(words: str) -> None:
+    """Say on stderr what is going on, before it takes seconds, such as an import of torch."""
+    click.echo(f"bench: {words}", err=True)
 
 
 @contextmanager
 def progress_bar() -> Iterator[OnProgress]:
-    """A bar that shows what runs and what remains; where there is no terminal, a line for each
-    tenth."""
-    # A tenth of a second to import, which only those who see a bar should wait for.
-    from rich.console import Console
+    """Show what runs and what remains."""
+    from rich.console import Console  # takes a tenth of a second to load
 
     console = Console(stderr=True)
     if not console.is_terminal:

@@ -8,7 +8,7 @@ from typing import Any
 
 MISSED = "missed"
 INTERVAL = "95% interval, or range of fewer than 6 runs"
-"""What stands in brackets behind a median: of so few runs no bootstrap leaves the ends out."""
+"""What stands in brackets behind a median. With fewer than 6 runs the bootstrap gives the range."""
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
 
@@ -19,7 +19,7 @@ def seconds(value: float) -> str:
 
 
 def seconds_with_range(median: float, low: float | None, high: float | None) -> str:
-    """All three in the median's unit: "1.23 ms [1.20-1.31]"; an end that was not seen is a miss."""
+    """All three in the median's unit: "1.23 ms [1.20-1.31]". An end that is None is a miss."""
     unit, name = _unit(median)
     ends = (
         MISSED if end is None or math.isnan(end) else _three_digits(end / unit)
@@ -44,7 +44,7 @@ def percent(fraction: float) -> str:
 
 
 def in_a_table(words: str) -> str:
-    """For a field of a Markdown table: one line, in which a bar does not end the column."""
+    """A field of a Markdown table: one line, with its bars escaped."""
     return " ".join(words.split()).replace("|", "\\|")
 
 

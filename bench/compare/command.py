@@ -12,7 +12,7 @@ import click
 
 from bench.command.line import EXIT_FAILED, if_interrupted
 from bench.command.options import append_summary, refuse_given, results_option, summary_option
-from bench.command.progress import progress_bar
+from bench.command.progress import announce, progress_bar
 
 if TYPE_CHECKING:
     from bench.compare.comparison import Comparison
@@ -87,6 +87,12 @@ def compare(
     with the other on one processor, with one thread. This goes on until each cell has a verdict
     or the time limit is reached.
     """
+    if file:
+        refuse_given(
+            ("--problem", "--optimizer", "--kernel"), "in a comparison of your own cells (--cells)"
+        )
+    announce("loading the cells, then checking out both commits")
+
     from bench.compare.cells import suite_cells
     from bench.compare.compare_commits import Commits, compare_commits
     from bench.compare.report import (
@@ -99,10 +105,6 @@ def compare(
     from bench.compare.sampling import Plan
     from bench.compare.worktrees import WORKING_TREE
 
-    if file:
-        refuse_given(
-            ("--problem", "--optimizer", "--kernel"), "in a comparison of your own cells (--cells)"
-        )
     commits = Commits(base, head or WORKING_TREE, file=file)
     cells = [] if file else suite_cells(problems, optimizers, kernels)
     plan = Plan(threshold=threshold, minutes=minutes)

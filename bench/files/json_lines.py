@@ -1,4 +1,4 @@
-"""Files of JSON lines: a line is there whole or not at all, and none is ever rewritten."""
+"""Files of JSON lines, which are appended whole and never rewritten."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The number and the bytes of each whole line that is not empty; none where there is no file.
+    """The number and the bytes of each line that is not empty; none where there is no file.
 
-    What follows the last newline was cut off while being written, and is left out.
+    What follows the last newline is left out: its writing was cut off.
     """
     if not path.exists():
         return
@@ -22,10 +22,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def append_lines(path: Path, objects: Iterable[Mapping[str, Any]]) -> None:
-    """Append an object a line, all in one write, and bring them to the disk.
-
-    An unfinished last line (the process was killed while writing) is dropped.
-    """
+    """Append an object a line, in one write, and sync. An unfinished last line is dropped."""
     text = "".join(json.dumps(jsonable(one), allow_nan=False) + "\n" for one in objects)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as stream:
@@ -50,7 +47,7 @@ def _whole_bytes(path: Path) -> int:
 
 
 def jsonable(value: Any) -> Any:
-    """JSON has no NaN and no infinity: both become null, which a reader takes as missing."""
+    """The value with None for NaN and infinity, which JSON does not have."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

@@ -196,7 +196,7 @@ class _Setting:
             run_s=math.nan,
             spent_s=math.nan,
         )
-        result = score(self.problem, trace, self.optimum, value_error=0.0)
+        result = score(self.problem, trace, self.optimum)
         names = ("scikit-learn", "scikit-learn's", "LogisticRegression(C=1e5)")
         return Run(*names, floats(self.w_sklearn), result, label_agreement_with_sklearn=1.0)
 

@@ -1,4 +1,4 @@
-"""The answer first: per problem, which optimizer is fastest, by how much, how sure."""
+"""The answer for each problem: which optimizer is fastest, by how much, how sure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bench.report.tables import SHOWN_TARGETS, WAY
 from bench.statistics.intervals import ratio_interval
 
 _FEWEST_PAIRS = 6
-"""Below, not even pairs that all agree are significant by a sign test at 5%."""
+"""With fewer, the sign test is not significant even where all pairs agree."""
 _MOST_NAMED = 5
-"""Longer lists of who missed are for the table."""
+"""Where more optimizers missed, they are counted; the table names them."""
 
 
 @dataclass(frozen=True)
@@ -23,23 +23,23 @@ class Answer:
 
     Args:
         problem: its name.
-        target: the finest of 1e-6 and 1e-3 that any optimizer met in most runs; empty if none.
-        winner: the optimizer and the kernel it was run on; empty where there is none.
+        note: why there is no answer; the other fields are then left out.
+        target: the finest of 1e-6 and 1e-3 that any optimizer met in most runs.
+        winner: the optimizer, and the kernel that it was run on.
         time: the winner's time to the target, with its 95% interval.
         margin: how it compares with the next optimizer, in one clause.
         missed: optimizers that did not meet the target in most runs, on any kernel.
         compared: how many optimizers there were.
-        note: why there is no answer, if there is none.
     """
 
     problem: str
-    target: str
-    winner: str
-    time: str
-    margin: str
-    missed: tuple[str, ...]
-    compared: int
-    note: str
+    note: str = ""
+    target: str = ""
+    winner: str = ""
+    time: str = ""
+    margin: str = ""
+    missed: tuple[str, ...] = ()
+    compared: int = 0
 
     @property
     def sentence(self) -> str:
@@ -67,8 +67,7 @@ def answers(frames: Frames) -> list[Answer]:
     for problem, rows in frames.times.groupby("problem", sort=False):
         facts = facts_of.loc[str(problem)]
         if facts["exists"] is not True:
-            note = f"not scored, {facts['reason']}"
-            found.append(_none(str(problem), note))
+            found.append(Answer(str(problem), note=f"not scored, {facts['reason']}"))
         else:
             found.append(_answer(str(problem), rows, frames.scores))
     return found
@@ -82,20 +81,20 @@ def _answer(problem: str, rows: pd.DataFrame, scores: pd.DataFrame) -> Answer:
         if best.empty:
             continue
         first = best.iloc[0]
-        time = text.seconds_with_range(
-            first[column], first[f"time_to_{target}_low_s"], first[f"time_to_{target}_high_s"]
+        optimizers = rows["optimizer"].unique()
+        return Answer(
+            problem,
+            target=target,
+            winner=f"{first['optimizer']} on {first['kernel']}",
+            time=text.seconds_with_range(
+                first[column], first[f"time_to_{target}_low_s"], first[f"time_to_{target}_high_s"]
+            ),
+            margin=_margin(first, best.iloc[1], scores, column) if len(best) > 1 else "",
+            missed=tuple(o for o in optimizers if o not in set(best["optimizer"])),
+            compared=len(optimizers),
         )
-        missed = [o for o in rows["optimizer"].unique() if o not in set(best["optimizer"])]
-        margin = _margin(first, best.iloc[1], scores, column) if len(best) > 1 else ""
-        winner = f"{first['optimizer']} on {first['kernel']}"
-        compared = rows["optimizer"].nunique()
-        return Answer(problem, target, winner, time, margin, tuple(missed), compared, "")
     note = f"no optimizer met {SHOWN_TARGETS[0]} in most runs: raise the budget"
-    return _none(problem, note)
-
-
-def _none(problem: str, note: str) -> Answer:
-    return Answer(problem, "", "", "", "", (), 0, note)
+    return Answer(problem, note=note)
 
 
 def _margin(first: pd.Series, second: pd.Series, scores: pd.DataFrame, column: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
@@ -29,15 +29,16 @@ Examples:
   python -m bench.report --results results/reference/some-machine --no-run
 """,
 )
-@cell_options()
-@click.option("--no-run", is_flag=True, help="Report on the records that are there; run nothing.")
+@cell_options
+@click.option(
+    "--no-run", is_flag=True, help="Run nothing: report on the records in the results folder."
+)
 def report(selection: Selection, folder: Path, no_run: bool) -> int:
     """Write tables, plots and a page from the results, and print the answer.
 
     Without options it reports on all results of this machine. It first finishes the suite that
-    was begun last, or runs the quick suite where there are no results yet. With a suite, problems,
-    optimizers, kernels, devices, a dtype, seeds or repetitions, it runs what is missing of those
-    and reports on them alone.
+    was begun last, or runs the quick suite where there are no results yet. With options that name
+    cells, such as a problem, it runs those without a record, and reports on the named ones alone.
     """
     if selection.suite == "notebook":
         if selection.replaced or no_run:
@@ -46,37 +47,38 @@ def report(selection: Selection, folder: Path, no_run: bool) -> int:
         return _notebook(folder)
     if selection:
         if no_run:
-            raise InputError("--no-run reports on what is there: leave out what should be run")
+            raise InputError("--no-run runs nothing: leave out the options that name cells")
         announce(f"importing torch, then looking for what is missing in {folder}")
-        return _report(_missing_run(selection, folder), folder).exit_code
+        from bench.cells.definitions import chosen_suite
+
+        return _report(_run(chosen_suite(selection.suite, selection.replaced), folder), folder)
     return _report_on_all(folder, no_run)
 
 
 def _report_on_all(folder: Path, no_run: bool) -> int:
     """Report on all records of one machine; at once where nothing has changed since."""
+    from bench.measure.environment import machine
     from bench.records import RecordStore
-    from bench.report.unchanged import keep, last_written, state_of
+    from bench.report.unchanged import last_written, state_of
 
     state, last = state_of(folder, no_run), last_written(folder)
     unchanged = last is not None and last.state == state
     if last is not None and unchanged and last.files_are_there(folder):
-        announce(f"nothing has changed since the report in {folder} was written", certain=True)
+        announce(f"nothing has changed since the report in {folder} was written")
         click.echo(last.printed, nl=False)
         return last.exit_code
     records = RecordStore(folder).read()
     if no_run and not records:
         raise InputError(f"no records in {folder}: leave out --no-run to run the quick suite")
     if no_run or unchanged:
-        announce(f"{len(records)} records in {folder}: writing the report", certain=True)
-        results = _of_last_machine(records) if no_run else _of_this_machine(records)
+        announce(f"{len(records)} records in {folder}: writing the report")
+        results = _of_machine(records[-1].machine if no_run else machine(), records)
     else:
         what = "importing torch, then looking for what is to be run"
-        announce(f"{len(records)} records in {folder}: {what}", certain=True)
+        announce(f"{len(records)} records in {folder}: {what}")
         results = _everything_here(folder)
         state = state_of(folder, no_run)
-    done = _report(results, folder)
-    keep(folder, state, done.printed, done.exit_code, done.files)
-    return done.exit_code
+    return _report(results, folder, state)
 
 
 def _everything_here(folder: Path) -> Results:
@@ -91,14 +93,7 @@ def _everything_here(folder: Path) -> Results:
         _run(suite, folder)
     elif older := older_records(here):
         click.echo(older, err=True)
-    return _of_this_machine(store.read())
-
-
-def _missing_run(selection: Selection, folder: Path) -> Results:
-    """The cells that are named, those without a record run now."""
-    from bench.cells.definitions import chosen_suite
-
-    return _run(chosen_suite(selection.suite, selection.replaced), folder)
+    return _of_machine(machine(), store.read())
 
 
 def _run(suite: Suite, folder: Path) -> Results:
@@ -108,40 +103,27 @@ def _run(suite: Suite, folder: Path) -> Results:
         return run_suite(suite, folder, on_progress=show)
 
 
-def _of_this_machine(records: list[Record]) -> Results:
-    from bench.measure.environment import machine
-
-    return _latest([record for record in records if record.machine == machine()])
-
-
-def _of_last_machine(records: list[Record]) -> Results:
-    """Times of two machines never stand in one table: the newest record decides."""
-    return _latest([record for record in records if record.machine == records[-1].machine])
-
-
-def _latest(records: list[Record]) -> Results:
+def _of_machine(machine: str, records: list[Record]) -> Results:
+    """The latest records of one machine: times of two never stand in one table."""
     from bench.records import latest
     from bench.records.results import Results
 
-    return Results(tuple(latest(records)))
+    return Results(tuple(latest([record for record in records if record.machine == machine])))
 
 
-class _Done(NamedTuple):
-    printed: str
-    exit_code: int
-    files: tuple[Path, ...]
-
-
-def _report(results: Results, folder: Path) -> _Done:
-    """Write the report, and print its answer."""
+def _report(results: Results, folder: Path, state: str | None = None) -> int:
+    """Write the report, and print its answer; with a state, it is known later as up to date."""
+    from bench.report.unchanged import keep
     from bench.report.write import write_report
 
     written = write_report(results, folder)
     printed = _answer(written, results)
     click.echo(printed, nl=False)
     failed = any(record.status == "failed" for record in results.records)
-    files = (written.page, *written.tables, *written.plots)
-    return _Done(printed, EXIT_FAILED if failed else 0, files)
+    exit_code = EXIT_FAILED if failed else 0
+    if state is not None:
+        keep(folder, state, printed, exit_code, written.files)
+    return exit_code
 
 
 def _answer(written: Report, results: Results) -> str:

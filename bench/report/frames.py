@@ -1,4 +1,4 @@
-"""What a report shows, as data frames: tables, plots and answers are made of these alone."""
+"""The data frames that a report's tables, plots and answers are made of."""
 
 from __future__ import annotations
 
@@ -13,14 +13,7 @@ from bench.report.tables_summary import scored, summary
 
 @dataclass(frozen=True)
 class Frames:
-    """The frames that several parts of a report need, each computed once.
-
-    Args:
-        scores, curves, problems, kernel_samples: see `Results`.
-        times: see `times_to_target`.
-        scored: the runs of problems with a proved optimum.
-        summary: see the function of that name.
-    """
+    """The frames of `Results`, `times_to_target`, `scored` and `summary`, each computed once."""
 
     scores: pd.DataFrame
     curves: pd.DataFrame

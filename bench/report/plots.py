@@ -35,13 +35,7 @@ _OWN_LOSS = "a loss of their own, refitted"
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot that there are data for, not drawn yet.
-
-    Args:
-        name: of its files, without suffix.
-        caption: for the page.
-        draw: makes the figure.
-    """
+    """A plot that is not drawn yet, with the name of its files and its caption on the page."""
 
     name: str
     caption: str
@@ -53,23 +47,18 @@ def plots(frames: Frames) -> list[Plot]:
     curves = frames.curves[frames.curves["gap"].notna()]
     names = file_names(list(map(str, curves["problem"].unique())))
     styles = styles_of(frames.scores["optimizer"].unique())
-    found = []
-    for problem, rows in curves.groupby("problem", sort=False):
-        name = names[str(problem)]
-        found.append(
-            Plot(
-                f"gap_vs_time_{name}",
-                f"{problem}: relative gap against time, a line a run; down and left is better",
-                partial(_gap_figure, str(problem), rows, styles, "elapsed_s", "time"),
-            )
+    found = [
+        Plot(
+            f"gap_vs_{against}_{names[str(problem)]}",
+            f"{problem}: relative gap against {caption}",
+            partial(_gap_figure, str(problem), rows, styles, x, label),
         )
-        found.append(
-            Plot(
-                f"gap_vs_passes_{name}",
-                f"{problem}: relative gap against passes over the rows",
-                partial(_gap_figure, str(problem), rows, styles, "passes", "passes over the data"),
-            )
+        for problem, rows in curves.groupby("problem", sort=False)
+        for against, caption, x, label in (
+            ("time", "time, a line a run; down and left is better", "elapsed_s", "time"),
+            ("passes", "passes over the rows", "passes", "passes over the data"),
         )
+    ]
     if not curves.empty:
         times = frames.times[frames.times["problem"].isin(curves["problem"])]
         runs = best_ways(frames.scored, frames.summary)
@@ -104,7 +93,7 @@ def plots(frames: Frames) -> list[Plot]:
 
 
 def _gap_figure(problem: str, rows: pd.DataFrame, styles: Styles, x: str, label: str) -> Figure:
-    """A panel for each way of running, all with the same axes; one for all that are refitted."""
+    """A panel for each kernel, device and dtype, and one for all refits, with the same axes."""
     refits = rows["sampling"] == "refits"
     panel_of = rows["kernel"].mask(refits, _OWN_LOSS)
     ways = list(rows.groupby([panel_of, "device", "dtype"], sort=False))
@@ -135,7 +124,7 @@ def _gap_figure(problem: str, rows: pd.DataFrame, styles: Styles, x: str, label:
 
 
 def _relative_curves(rows: pd.DataFrame, x: str) -> list[NDArray[np.float64]]:
-    """The runs of one optimizer as (x, relative gap), a log axis having no place for x = 0."""
+    """The runs of one optimizer as (x, relative gap), without x = 0: the axis is logarithmic."""
     curves = []
     for _, run in rows.groupby(["kernel", "seed", "repetition"], sort=False):
         at, gap = run[x].to_numpy(), run["gap"].to_numpy()
@@ -197,7 +186,10 @@ def _kernel_figure(kernels: pd.DataFrame) -> Figure:
             colour = COLOURS[height_at % len(COLOURS)]
             panel.plot(x, jitter, ".", color=colour, alpha=0.55, ms=5)
             panel.plot([np.median(x)] * 2, [height_at - 0.3, height_at + 0.3], color=colour, lw=2)
-        labels = [_kernel_label(*map(str, way)) for way, _ in ways]
+        labels = [
+            f"{kernel}, {device}, {dtype}{' (alone)' if beside == kernel else ''}"
+            for (kernel, device, dtype, beside), _ in ways
+        ]
         panel.set_yticks(range(len(ways)), labels, fontsize=8.5)
         panel.set_ylim(-0.6, len(ways) - 0.4)
         panel.set(xscale="log", title=plain(str(problem)), xlabel="time per call")
@@ -207,7 +199,7 @@ def _kernel_figure(kernels: pd.DataFrame) -> Figure:
 
 
 def _grid(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure of so many panels, each of so many inches, two side by side."""
+    """A figure of `count` panels, two a line, each of `width` x `height` inches."""
     columns = min(2, count)
     lines = -(-count // columns)
     figure = Figure(figsize=(width * columns, height * lines))
@@ -215,8 +207,3 @@ def _grid(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
     for panel in panels[count:]:
         panel.remove()
     return figure, list(panels[:count])
-
-
-def _kernel_label(kernel: str, device: str, dtype: str, timed_beside: str) -> str:
-    alone = " (alone)" if timed_beside == kernel else ""
-    return f"{kernel}, {device}, {dtype}{alone}"

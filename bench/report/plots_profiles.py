@@ -17,14 +17,14 @@ _TARGET = "1e-6"
 
 
 def best_ways(scored: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
-    """The scored runs of each optimizer on that kernel, device and dtype which solved most, among
-    those that ran on most problems.
+    """The scored runs of each optimizer, on its best kernel, device and dtype alone.
 
-    An optimizer's best way is its own affair: it depends on no other optimizer.
+    These are the ones that ran on most problems, and of them the one that solved most. They
+    depend on no other optimizer.
     """
     if summary.empty:
         return scored
-    # The summary is sorted by what was solved; a way that ran on more problems goes first.
+    # The summary is sorted by the fraction solved, and this sort is stable.
     ways = summary.sort_values("problems", ascending=False, kind="stable")
     best = ways.drop_duplicates("optimizer")
     return scored.merge(best[["optimizer", *WAY]], on=["optimizer", *WAY])

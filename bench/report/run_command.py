@@ -1,4 +1,4 @@
-"""`python -m bench run`: run cells, and print a line for each optimizer."""
+"""`python -m bench run`: run cells, and print their times to target."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.command.progress import announce, progress_bar
 
 
 @click.command(
-    short_help="Run what is missing of a suite, a line for each optimizer.",
+    short_help="Run what is missing of a suite, and print a table.",
     epilog="""\b
 Examples:
   python -m bench run -p iris -o lbfgs -o adam:lr=0.1
@@ -20,19 +20,21 @@ Examples:
   python -m bench run --suite full --dtype float32
 """,
 )
-@cell_options()
-@click.option("--passes", type=click.FloatRange(min=0, min_open=True), help="Budget of a run.")
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Budget of a run.")
-@click.option("--rerun", is_flag=True, help="Run also what has a record.")
+@cell_options
+@click.option("--passes", type=click.FloatRange(min=0, min_open=True), help="Most passes of a run.")
+@click.option(
+    "--seconds", type=click.FloatRange(min=0, min_open=True), help="Most seconds of a run."
+)
+@click.option("--rerun", is_flag=True, help="Run cells that have a record again.")
 def run(
     selection: Selection, folder: Path, passes: float | None, seconds: float | None, rerun: bool
 ) -> int:
-    """Run what is missing of a suite, and print a line for each optimizer."""
+    """Run the cells of a suite that have no record, and print a table of times to target."""
     if selection.suite == "notebook":
         raise click.UsageError(
             "the notebook's numbers are a report: python -m bench.report --suite notebook"
         )
-    announce("importing torch, then looking for what is missing", certain=not selection)
+    announce("importing torch, then looking for what is missing")
 
     from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The report's tables: from the records' data frames to what a reader compares."""
+"""Tables of times to target, of problems, and of cells that did not run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.command import text
 from bench.command.tables import rows_of
-from bench.report.misses import why_missed
+from bench.records import TARGETS
 from bench.statistics.intervals import median_interval
 from bench.statistics.runtimes import expected_running_time, restart_percentiles
 
@@ -17,22 +17,19 @@ SHOWN_TARGETS = ("1e-3", "1e-6", "1e-9")
 """Targets in tables and plots; `scores.csv` has all ten."""
 
 WAY = ["kernel", "device", "dtype"]
-"""How an optimizer was run; together with problem and optimizer, one row of a table."""
+"""The way that an optimizer was run. With problem and optimizer, it names a row."""
 
 
 def times_to_target(scores: pd.DataFrame) -> pd.DataFrame:
-    """One row per problem, optimizer and way of running it, the fastest to 1e-6 first.
+    """One row per problem, optimizer, kernel, device and dtype, the fastest to 1e-6 first.
 
-    Columns: the row's names, `runs`, `sampling`, `status` (each with its count where they differ),
-    for each target in `SHOWN_TARGETS` `time_to_<t>_s` (the median over runs, a miss counting as
-    later than every hit; missing where the median is a miss), `..._low_s` and `..._high_s` (its
-    95% bootstrap interval over seeds and repetitions; missing where beyond what was run),
-    `hits_<t>` (how many runs met it), `ert_<t>_s` (expected running time with restarts) and
-    `restarts_<t>_low_s`, `..._high_s` (95% of restarted runs take as long as that),
-    `passes_to_1e-6` (as the time; missing where passes are not counted), `counts_passes`,
-    `relative_gap` (median at the end; a run that failed or was lost counts as infinitely far),
-    `resolution`, `run_s`, `test_accuracy` and `label_agreement` (medians), and `why_missed`.
-    Nothing in a row depends on another row.
+    Columns: names, `runs`, `sampling`, `status` (with counts where runs differ); for each target
+    in `SHOWN_TARGETS` `time_to_<t>_s` (see `median_interval`; a miss is missing) with its interval
+    `..._low_s` and `..._high_s`, `hits_<t>`, `ert_<t>_s` (see `expected_running_time`) and
+    `restarts_<t>_low_s`, `..._high_s` (see `restart_percentiles`); `passes_to_1e-6`;
+    `counts_passes`; `relative_gap` (median at the end, where a failed run is infinitely far);
+    the medians `resolution`, `run_s`, `test_accuracy` and `label_agreement`; `why_missed`.
+    No row depends on another.
 
     Args:
         scores: see `Results.scores`.
@@ -46,30 +43,28 @@ def times_to_target(scores: pd.DataFrame) -> pd.DataFrame:
         row["status"] = _counted(group["status"])
         for target in SHOWN_TARGETS:
             times = group[f"time_to_{target}_s"]
-            interval = median_interval(times, group["seed"])
-            row[f"hits_{target}"] = interval.hits
-            row[f"time_to_{target}_s"] = interval.median
-            row[f"time_to_{target}_low_s"] = interval.low
-            row[f"time_to_{target}_high_s"] = interval.high
+            middle = median_interval(times, group["seed"])
+            row |= {f"hits_{target}": middle.hits, f"time_to_{target}_s": middle.median}
+            row |= {f"time_to_{target}_low_s": middle.low, f"time_to_{target}_high_s": middle.high}
             spent = group["run_s"].fillna(group["budget_s"]).fillna(0.0)
             row[f"ert_{target}_s"] = expected_running_time(times, spent)
             restarts = restart_percentiles(times, spent) or (None, None, None)
             row[f"restarts_{target}_low_s"], _, row[f"restarts_{target}_high_s"] = restarts
         met = group[group["time_to_1e-6_s"].notna()]
         counted = met["passes_to_1e-6"].notna().all()
-        passes = median_interval(group["passes_to_1e-6"]).median if counted else None
-        row["passes_to_1e-6"] = passes
+        passes = median_interval(group["passes_to_1e-6"])
+        row["passes_to_1e-6"] = passes.median if counted else None
         row["counts_passes"] = bool(counted)
         for name in ("run_s", "resolution", "test_accuracy", "label_agreement"):
             row[name] = group[name].median()
         row["relative_gap"] = median_or_lost(group["relative_gap"])
-        row["why_missed"] = why_missed(group, SHOWN_TARGETS)
+        row["why_missed"] = why_missed(group)
         rows.append(row)
     frame = pd.DataFrame(rows)
     if frame.empty:
         return frame
     numbers = [name for name in map(str, frame) if name.endswith("_s") or name == "passes_to_1e-6"]
-    frame = frame.astype(dict.fromkeys(numbers, float))  # a column of misses alone is one, too
+    frame = frame.astype(dict.fromkeys(numbers, float))  # also a column of misses alone
     order = pd.Categorical(frame["problem"], frame["problem"].unique(), ordered=True)
     keys = ["_order", *(f"time_to_{t}_s" for t in ("1e-6", "1e-3")), "relative_gap"]
     return (
@@ -86,16 +81,19 @@ def readable_times(times: pd.DataFrame) -> pd.DataFrame:
     constant = constant_ways(times)
     for row in rows_of(times):
         shown = {"problem": row["problem"], "optimizer": row["optimizer"]}
-        shown["kernel"] = way_name(row, constant)
-        if row["sampling"] == "refits":
-            shown["kernel"] += " (refits)"
+        refits = " (refits)" if row["sampling"] == "refits" else ""
+        shown["kernel"] = way_name(row, constant) + refits
         for target in SHOWN_TARGETS:
             shown[f"time to {target}"] = _time_or_miss(row, target)
         passes = row["passes_to_1e-6"]
         uncounted = text.MISSED if row["counts_passes"] else "-"
         shown["passes to 1e-6"] = uncounted if pd.isna(passes) else f"{passes:.0f}"
-        some = 0 < row["hits_1e-6"] < row["runs"]
-        shown["to 1e-6 with restarts"] = _restarts(row) if some else "-"
+        low, high = row["restarts_1e-6_low_s"], row["restarts_1e-6_high_s"]
+        shown["to 1e-6 with restarts"] = (
+            text.seconds_with_range(row["ert_1e-6_s"], low, high)
+            if 0 < row["hits_1e-6"] < row["runs"]
+            else "-"
+        )
         shown["gap at the end"] = text.gap(row["relative_gap"])
         shown["status"] = row["status"]
         shown["why missed"] = row["why_missed"] or "-"
@@ -127,10 +125,10 @@ def readable_problems(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def not_run(scores: pd.DataFrame) -> pd.DataFrame:
-    """Cells without a run, with the reason: one row per kernel, device and reason.
+    """Cells that are unavailable or failed: one row per status, kernel, device and message.
 
-    Columns: `status, kernel, device, message, cells`, and `what`: the optimizers and problems
-    that the reason is about, empty where it is about the kernel as a whole.
+    Columns: these names; `cells`, their number; and `what`, the optimizers and problems among
+    them, empty where it is all of the kernel on that device.
     """
     kept = scores[scores["status"].isin(["unavailable", "failed"])]
     columns = ["status", "kernel", "device", "message"]
@@ -160,12 +158,6 @@ def median_or_lost(values: pd.Series) -> float | None:
     return median if math.isfinite(median) else None
 
 
-def _restarts(row: dict[str, Any]) -> str:
-    """Expected running time, and the range of 95% of restarted runs."""
-    low, high = row["restarts_1e-6_low_s"], row["restarts_1e-6_high_s"]
-    return text.seconds_with_range(row["ert_1e-6_s"], low, high)
-
-
 def _time_or_miss(row: dict[str, Any], target: str) -> str:
     hits, runs = row[f"hits_{target}"], row["runs"]
     counted = "" if hits == runs else f"{hits} of {runs} runs"
@@ -181,3 +173,42 @@ def _counted(statuses: pd.Series[str]) -> str:
     if len(counts) == 1:
         return str(counts.index[0])
     return ", ".join(f"{count} {status}" for status, count in counts.items())
+
+
+def why_missed(runs: pd.DataFrame) -> str:
+    """Why the finest target was missed, in a clause; empty where no run missed it.
+
+    Args:
+        runs: rows of `Results.scores`, of one problem, optimizer and way.
+    """
+    finest = SHOWN_TARGETS[-1]
+    missed = runs[runs[f"time_to_{finest}_s"].isna()]
+    if missed.empty:
+        return ""
+    if missed["gap"].isna().all() and missed["status"].isin(["converged", "budget"]).all():
+        return "no proved optimum to measure against"
+    clauses = [_why(row, TARGETS[finest]) for _, row in missed.iterrows()]
+    return "; ".join(dict.fromkeys(clauses))
+
+
+def _why(run: pd.Series, target: float) -> str:
+    if run["status"] == "failed":
+        return str(run["message"])
+    if run["status"] == "diverged":
+        return "diverged: it ended above its start"
+    if pd.isna(run["relative_gap"]):
+        return "the start is the optimum already, to what can be told apart"
+    if run["resolution"] > target:
+        return f"below what can be told apart ({text.gap(run['resolution'])})"
+    if run["status"] == "converged":
+        return "its own stopping test ended it"
+    if run["passes"] >= run["budget_passes"]:
+        return f"{run['budget_passes']:g} passes spent"
+    if run["sampling"] == "refits" and run["steps"] >= run["budget_passes"]:
+        return f"{run['budget_passes']:g} iterations spent"
+    if pd.isna(run["budget_s"]):
+        return "its budget is not on record"
+    # A solver that is fitted anew is held to the budget fit by fit.
+    if run["run_s"] >= 0.9 * run["budget_s"]:
+        return f"{text.seconds(run['budget_s'])} spent"
+    return "it stopped without meeting its own test"

@@ -1,4 +1,4 @@
-"""Kernels beside each other: time per call, and ratios of those that took turns."""
+"""The table of kernels: time per call, and ratios of those that were timed in turns."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from bench.report.tables import constant_ways, way_name
 
 
 def kernel_times(samples: pd.DataFrame) -> pd.DataFrame:
-    """One row per problem and kernel: time per call of `value_and_grad`, and the ratio to the
-    fastest of the kernels that took turns with it.
+    """One row per problem, kernel, device and dtype, and per set of kernels timed in turns.
 
-    Columns: names, `timed_beside`, `samples`, `median_s`, `low_s` and `high_s` (quartiles),
-    `ratio`, `ratio_low` and `ratio_high` (quartiles of the ratios, sample by sample; missing for
-    a kernel that was timed alone).
+    Columns: names, `timed_beside`, `samples`; seconds per call of `value_and_grad`: `median_s`, and
+    the quartiles `low_s` and `high_s`; the ratio to the fastest of the set, sample by sample:
+    `ratio` (median), `ratio_low` and `ratio_high` (quartiles), missing for a kernel timed alone.
 
     Args:
         samples: see `Results.kernel_times`.

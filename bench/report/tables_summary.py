@@ -1,4 +1,4 @@
-"""Over all problems: how often, how soon, and how good, for each optimizer by itself."""
+"""Tables of each optimizer over all problems, and of the models that its runs ended with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.statistics.intervals import success_rate_interval
 from bench.statistics.runtimes import censored_geometric_mean
 
 _SHIFT_S = 1e-3
-"""Of the geometric mean: times well below a millisecond count alike."""
+"""Shift of the geometric mean: times well below a millisecond count alike."""
 
 _LOST_AT_INFINITY = ("relative_gap", "distance_to_optimum")
 _QUALITY = (
@@ -29,7 +29,7 @@ _QUALITY = (
 
 
 def scored(scores: pd.DataFrame, problems: pd.DataFrame) -> pd.DataFrame:
-    """The runs that were scored: those of a problem with a proved optimum."""
+    """The runs on problems with a proved optimum, without those that were unavailable."""
     with_optimum = set(problems.loc[problems["exists"] == True, "problem"])  # noqa: E712 - object
     return scores[scores["problem"].isin(with_optimum) & (scores["status"] != "unavailable")]
 
@@ -40,24 +40,19 @@ def times_of(runs: pd.DataFrame, targets: tuple[str, ...] = tuple(TARGETS)) -> N
 
 
 def spent_of(runs: pd.DataFrame) -> NDArray[np.float64]:
-    """What a miss counts with, in seconds, shape (runs,): all the time that it was given, also
-    where it gave up early, or failed."""
+    """Seconds that a miss counts with, shape (runs,): its budget, also where it ended early."""
     used = runs[["run_s", "budget_s"]].max(axis=1).fillna(0.0)  # no budget in records of format 1
     return used.to_numpy(dtype=np.float64)
 
 
 def summary(scored: pd.DataFrame) -> pd.DataFrame:
-    """One row per optimizer and way, over all problems that it was run on.
+    """One row per optimizer, kernel, device and dtype, over all problems that it was run on.
 
-    Columns: `optimizer`, the way, `problems`, `runs`; for each target in `SHOWN_TARGETS`
-    `hits_<t>` and the success rate `rate_<t>` with its 95% Wilson interval, `..._low` and
-    `..._high`; `solved` (the fraction of all problems x targets x runs that were solved: the
-    limit of the ecdf); `mean_time_s`, the shifted geometric mean of the times to 1e-6, a lower
-    bound where `mean_time_misses` > 0; `area_log_gap` (mean over the runs, in decades; lower is
-    better). Sorted by `solved`, then by `mean_time_s`. No row depends on another.
-
-    Args:
-        scored: see the function of that name.
+    Columns: names, `problems`, `runs`; for each target in `SHOWN_TARGETS` `hits_<t>`, and the
+    success rate `rate_<t>` with its 95% Wilson interval `..._low` and `..._high`; `solved`, the
+    fraction of all problems x targets x runs; `mean_time_s`, the shifted geometric mean of the
+    times to 1e-6, a lower bound where `mean_time_misses` > 0; `area_log_gap`, the mean over the
+    runs in decades. Sorted by `solved`, then by `mean_time_s`. No row depends on another.
     """
     rows = []
     for names, runs in scored.groupby(["optimizer", *WAY], sort=False):
@@ -105,10 +100,10 @@ def readable_summary(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def quality(scores: pd.DataFrame) -> pd.DataFrame:
-    """One row per problem, optimizer and way: medians over its runs, where they ended.
+    """One row per problem, optimizer, kernel, device and dtype: medians of its runs at their end.
 
     Columns: names, `relative_gap`, and those of `bench.score.quality`. In `relative_gap` and
-    `distance_to_optimum` a run that failed, or was lost, counts as infinitely far.
+    `distance_to_optimum` a run that failed counts as infinitely far.
     """
     rows = []
     ran = scores[scores["status"] != "unavailable"]
@@ -121,7 +116,7 @@ def quality(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def readable_quality(frame: pd.DataFrame) -> pd.DataFrame:
-    """`quality` in as many digits as mean something."""
+    """`quality`, rounded."""
 
     def show(value: float, form: str) -> str:
         return "-" if pd.isna(value) else format(value, form)

@@ -1,7 +1,6 @@
-"""Whether a report that was written is still up to date, told without reading or computing it.
+"""Whether the report that was written last is still up to date, told from digests alone.
 
-Beside the page lies `.report.json`: the digest of all that the report depends on, what was printed,
-and a digest of each file. It is no result: without it, a report is written anew.
+They are kept beside the page, in `.report.json`. Without that file a report is written anew.
 """
 
 from __future__ import annotations
@@ -9,38 +8,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import platform
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.files.whole import write_whole
-from bench.measure.environment import machine, version
+from bench.measure.environment import LIBRARIES, machine, version
 
 _FILE = ".report.json"
-_PACKAGES = Path(__file__).resolve().parents[2]
-_LIBRARIES = (
-    *("numpy", "scipy", "scikit-learn", "torch", "triton", "numba", "glum", "jax", "snapml"),
-    *("pandas", "matplotlib", "jinja2", "tabulate"),
-)
-# What sets threads, devices and compilers; a program's own variables begin with BENCH_.
-_VARIABLES = (
-    *(
-        "OMP_",
-        "GOMP_",
-        "KMP_",
-        "MKL_",
-        "OPENBLAS_",
-        "BLIS_",
-        "VECLIB_",
-        "NUMBA_",
-        "TORCH",
-        "PYTORCH",
-    ),
-    *("CUDA", "NVIDIA_", "HIP_", "ROCR_", "TRITON_", "JAX_", "XLA_", "BENCH_", "MPL"),
-)
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -49,7 +26,7 @@ class Written:
 
     Args:
         state: see `state_of`.
-        printed: on stdout.
+        printed: what the command printed on stdout.
         exit_code: of the command.
         files: a digest of each file, by its path within the results folder.
     """
@@ -57,38 +34,35 @@ class Written:
     state: str
     printed: str
     exit_code: int
-    files: dict[str, str]
+    files: dict[str, str | None]
 
     def files_are_there(self, folder: Path) -> bool:
         """Whether every file of the report is as it was written."""
         return all(_digest_of(folder / name) == known for name, known in self.files.items())
 
 
-def state_of(folder: Path, asked: object) -> str:
-    """Digest of all that a report depends on: records, code, libraries, machine and settings.
+def state_of(folder: Path, no_run: bool) -> str:
+    """Digest of all that a report depends on: records, code, libraries, machine, what was asked.
 
-    Args:
-        asked: what the command line asks for.
+    Threads and other settings are no part of it: a suite that is complete is not run again for
+    another setting, and a report on records does not depend on any.
     """
+    sources = [
+        path
+        for package in ("bench", "logreg_kernels")
+        for path in sorted((_ROOT / package).rglob("*"))
+        if path.suffix in (".py", ".j2", ".json", ".cu", ".css")
+    ]
     parts = {
-        "asked": repr(asked),
+        "no_run": no_run,
         "folder": str(folder),
         "records": _digest_of(folder / "records.jsonl"),
-        "code": [
-            (str(path.relative_to(_PACKAGES)), _digest_of(path))
-            for package in ("bench", "logreg_kernels")
-            for path in sorted((_PACKAGES / package).rglob("*"))
-            if path.suffix in (".py", ".j2", ".json", ".cu", ".css")
-        ],
-        "versions": {name: version(name) for name in _LIBRARIES},
+        "code": {str(path.relative_to(_ROOT)): _digest_of(path) for path in sources},
+        "versions": {name: version(name) for name in (*LIBRARIES, "pandas", "matplotlib")},
         "python": platform.python_version(),
         "machine": machine(),
-        "compilers": [shutil.which(name) for name in ("nvcc", "cc", "gcc")],
-        "variables": sorted(
-            (name, value) for name, value in os.environ.items() if name.startswith(_VARIABLES)
-        ),
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def last_written(folder: Path) -> Written | None:
@@ -100,8 +74,8 @@ def last_written(folder: Path) -> Written | None:
 
 
 def keep(folder: Path, state: str, printed: str, exit_code: int, files: Iterable[Path]) -> None:
-    """Keep what tells later that the report is up to date."""
-    digests = {str(path.relative_to(folder)): str(_digest_of(path)) for path in files}
+    """Write down what tells later that the report is up to date."""
+    digests = {str(path.relative_to(folder)): _digest_of(path) for path in files}
     written = Written(state, printed, exit_code, digests)
     write_whole(folder / _FILE, json.dumps(dataclasses.asdict(written)).encode())
 

@@ -1,10 +1,13 @@
-"""Write a report: tables, plots and one page, each file whole or not at all."""
+"""Write a report: tables, plots and one page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+import signal
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +15,19 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from bench.command import text
-from bench.command.figures import figure_files
+from bench.command.figures import figure_files, plot_style, save_figure
 from bench.command.tables import rows_of, write_table
 from bench.files.whole import write_whole
 from bench.records.results import Results
 from bench.report import tables
 from bench.report.answer import Answer, answers
-from bench.report.draw import draw, second_process
 from bench.report.frames import Frames, frames_of
-from bench.report.plots import plots
+from bench.report.plots import Plot, plots
 from bench.report.tables_kernels import kernel_times, readable_kernel_times
 from bench.report.tables_summary import quality, readable_quality, readable_summary
 
-_MANY_PROBLEMS = 3
-"""From here on a second process is sooner than its start, which takes a second."""
+_MANY_PLOTS = 10
+"""From this number on, a second process saves more than its start costs, which is a second."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,15 @@ class Report:
     tables: tuple[Path, ...]
     plots: tuple[Path, ...]
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that were written."""
+        return (self.page, *self.tables, *self.plots)
+
 
 @dataclass(frozen=True)
 class Table:
-    """A table with full numbers, and as people read it; None where it is for programs alone."""
+    """A table with all digits, and as people read it; None where it is for programs alone."""
 
     name: str
     frame: pd.DataFrame
@@ -50,21 +57,16 @@ class Table:
 
 
 def write_report(results: Results, folder: Path) -> Report:
-    """Write `tables/`, `plots/` and `index.html` into a results folder.
+    """Write `tables/`, `plots/` and `index.html` into a results folder, from one machine's records.
 
-    Args:
-        results: records of one machine; there must be at least one.
-        folder: the results folder.
     Raises:
-        ValueError: there is no record to report on.
+        ValueError: there are no records.
     """
     if not results.records:
         raise ValueError("there are no records to report on")
-    many = len({record.problem for record in results.records}) >= _MANY_PROBLEMS
-    with second_process() if many else nullcontext(draw) as draw_plots:
-        frames = frames_of(results)
-        drawn = plots(frames)
-        draw_plots(drawn, folder / "plots")
+    frames = frames_of(results)
+    drawn = plots(frames)
+    _draw_in_two_processes(drawn, folder / "plots")
     shown = report_tables(frames)
     table_files = [
         path
@@ -98,7 +100,7 @@ def write_report(results: Results, folder: Path) -> Report:
 
 
 def report_tables(frames: Frames) -> list[Table]:
-    """All tables of a report; there is one of kernels where some were timed."""
+    """All tables of a report."""
     times, summary, problems = frames.times, frames.summary, frames.problems
     qualities = quality(frames.scores)
     kernels = kernel_times(frames.kernel_samples)
@@ -113,12 +115,35 @@ def report_tables(frames: Frames) -> list[Table]:
     return [*found, Table("scores", frames.scores, None)]
 
 
+def _draw_in_two_processes(plots: Sequence[Plot], folder: Path) -> None:
+    if len(plots) < _MANY_PLOTS:
+        return _draw(plots, folder)
+    half, other_half = plots[::2], plots[1::2]
+    # Spawned, as a fork is unsafe beside threads that libraries have started. Ctrl-C is for the
+    # first process.
+    with ProcessPoolExecutor(
+        1, get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
+    ) as second:
+        try:
+            drawing = second.submit(_draw, half, folder)
+            _draw(other_half, folder)
+            drawing.result()
+        except (BrokenProcessPool, OSError):  # the second process ended early, or never began
+            _draw(plots, folder)
+
+
+def _draw(plots: Sequence[Plot], folder: Path) -> None:
+    with plot_style():
+        for plot in plots:
+            save_figure(plot.draw(), folder / plot.name)
+
+
 def _not_run_line(row: Mapping[str, Any]) -> str:
     about = row["what"] or f"{row['kernel']} on {row['device']}"
     return f"{about}: {row['message']}"
 
 
 def _html(frame: pd.DataFrame) -> str:
-    """An HTML table whose missed targets stand back."""
+    """An HTML table whose missed targets have a class of their own."""
     table = str(frame.to_html(index=False, border=0, justify="left"))
     return table.replace("<td>missed</td>", '<td class="missed">missed</td>')

@@ -15,15 +15,13 @@ class BoundedCost(BaseCost):  # type: ignore[misc]  # ruptures has no types
 
         C(start, end) = min_m sum_(start <= t < end) min((y_t - m)^2, K^2)
 
-    m is a multiple of a tenth: at its best it is within 1/20, which costs a stretch of 100 values
-    0.25 at most. An m further than K from all values costs K^2 for each, which is no gain.
+    m is a multiple of a tenth. That costs a stretch of 100 values 0.25 at most.
 
     Args:
-        bound: K, in units of y, which are standard deviations of its noise.
-        min_size: values of a stretch, at least.
+        bound: K, in standard deviations of the noise of y.
+        min_size: the fewest values of a stretch.
     Source: Fearnhead and Rigaill (2019), "Changepoint detection in the presence of outliers",
         Journal of the American Statistical Association 114: the biweight loss.
-    Traffic: n^2/2 costs, each a minimum over as many m as there are tenths within K of a value.
     """
 
     model = "bounded"

@@ -11,19 +11,14 @@ from numpy.typing import ArrayLike
 from bench.statistics.intervals import Values
 
 MIN_SIZE = 3
-"""Commits that a level lasts at least: the newest two are not judged, two in a row are spikes."""
-
+"""The fewest commits of a level: two in a row may be outliers."""
 FEWEST = 12
-"""Commits that a series needs to be judged: of fewer the noise is not known."""
-
+"""The fewest commits of a series that is judged: of fewer the noise is not known."""
 BOUND = 3.5
-"""How many standard deviations a commit may be off and still count in full."""
-
+"""K: how many standard deviations a commit may be off and still count in full."""
 SMALLEST_NOISE = 0.005
-"""Of logarithms: a step below 1.5% is nobody's regression, and counts have no noise at all."""
-
-# Above all that was measured, and far enough to be a level of its own.
-_MISSED = 10.0
+"""The least s. Counts have no noise, and a step below 1.5% is no regression."""
+_MISSED = 10.0  # standard deviations above all that was measured: a level of its own
 
 
 @dataclass(frozen=True)
@@ -32,8 +27,8 @@ class ChangePoint:
 
     Args:
         index: of the first commit at the new level.
-        ratio: the new level over the old one; inf where runs began to miss, 0 where they ceased.
-        low, high: its interval.
+        ratio: new level / old level; inf where runs began to miss, 0 where they ceased to.
+        low, high: the interval of the ratio.
         before, after: how many commits the two levels last.
     """
 
@@ -53,40 +48,34 @@ def change_points(medians: ArrayLike) -> list[ChangePoint]:
         y = log median,   s = 1.4826 median(|y_t - y_(t-k)|, k = 1, 2, 3) / sqrt(2),
         K = 3.5,   penalty = 14 + 2 log n,   a level lasts at least 3 commits
 
-    A commit that is off counts K^2, however far off it is, so that no outlier pays for a step:
-    one or two in a row that are off never are a level. Differences are free of the levels; those
-    over 2 and 3 commits keep s honest where neighbours are alike. s is at least 0.5%.
+    An outlier counts K^2, however far off it is, so that one or two in a row never make a level.
+    s is at least 0.5%.
 
-    2 log n is what the source asks for, and the BIC; alone it finds a step in 6 to 19% of 200
-    series of pure noise. 14 was found by simulation, 300 to 1,000 series each:
+    The source asks for a penalty of 2 log n. That alone finds a step in 6 to 19% of series of pure
+    noise. 14 was found by simulation, with 300 to 1,000 series of 12 to 200 commits each:
 
-        Series of 12 to 200 commits without a step: at most 0.2% have one where the noise is
-        normal, or normal with spikes at 5% of the commits, 0.4% where it is t with 3 degrees of
-        freedom, 1.4% where it is lognormal; 2% where neighbours are correlated with 0.3, and 3%
-        (of 12 commits) to 26% (of 200) with 0.5, as slow drifts are. A step of 5% in noise of 1.5%
-        is found in 98% of series of 15 + 15 commits, in 89% at its very commit, and in 58% of
-        27 + 3; one of 10% at its very commit in 99% of both.
+        Without a step, one is found in at most 0.2% of series with normal noise, also with
+        outliers at 5% of the commits; 0.4% with t noise of 3 degrees of freedom; 1.4% with
+        lognormal noise; 2% where neighbours are correlated with 0.3, and 3 to 26% with 0.5.
+        A step of 5% in noise of 1.5% is found in 98% of series of 15 + 15 commits, at its very
+        commit in 89%, and in 58% of 27 + 3. A step of 10%: at its very commit in 99% of both.
 
-    Rejected: the cost "l1" behind a running median of 3, as two outliers in a row pass it and its
-    noise is not independent; "rank", which looks at the order alone, so that the level of 3
-    commits at the end can't be told from noise, however far it is off.
+    Rejected: the cost "l1" behind a running median of 3, which two outliers in a row pass; and
+    "rank", which can't tell a level of 3 commits at the end from noise.
 
     Args:
-        medians: positive; NaN where the median run missed, which is above all that was measured.
+        medians: positive, shape (n,); NaN where the median run missed, which is above all others.
     Returns:
-        In order; none where there are fewer than 12 commits, or all missed. `ratio` is the median
-        of the ratios of a commit at the new level to one at the old, with the interval that
-        belongs to the rank-sum test at 95%, and the range of all ratios where there are too few
-        (3 by 3). It takes the place of the step as given.
+        The steps in order; none where there are fewer than 12 commits, or all missed. `ratio` is
+        the median of all ratios of a new commit to an old one. Its 95% interval belongs to the
+        rank-sum test; it is the range of all ratios where they are too few (3 by 3).
     Raises:
         ValueError: medians are not of shape (n,), or one is not positive, or infinite.
     Source: Fearnhead and Rigaill (2019), "Changepoint detection in the presence of outliers",
-        Journal of the American Statistical Association 114 (biweight loss);
-        Killick, Fearnhead and Eckley (2012), "Optimal detection of changepoints with a linear
-        computational cost" for the search, by ruptures: Truong, Oudre and Vayatis (2020),
-        "Selective review of offline change point detection methods". The ratio: Hodges and
-        Lehmann (1963), and Hollander, Wolfe and Chicken (2014), Nonparametric Statistical
-        Methods, section 4.3.
+        Journal of the American Statistical Association 114. The search: Killick, Fearnhead and
+        Eckley (2012), "Optimal detection of changepoints with a linear computational cost", by
+        ruptures. The ratio: Hodges and Lehmann (1963); Hollander, Wolfe and Chicken (2014),
+        Nonparametric Statistical Methods, section 4.3.
     """
     values = np.asarray(medians, dtype=np.float64)
     if values.ndim != 1:
@@ -118,7 +107,7 @@ def noise_of(y: Values) -> float:
 
         s = 1.4826 median(|y_t - y_(t-k)|, all t, k = 1, 2, 3) / sqrt(2)
 
-    1.4826 is that of a normal distribution; 0 for fewer than two values.
+    0 for fewer than two values.
     Source: Rousseeuw and Croux (1993), "Alternatives to the median absolute deviation".
     """
     differences = [np.abs(y[k:] - y[:-k]) for k in (1, 2, 3) if k < len(y)]
@@ -128,7 +117,7 @@ def noise_of(y: Values) -> float:
 
 
 def _ends(y: Values, penalty: float) -> list[int]:
-    """Where each level ends, one past its last commit; y is in standard deviations of its noise."""
+    """Where each level ends, one past its last commit; y is in units of s."""
     from ruptures.detection import Pelt  # three quarters of a second to load
 
     from bench.statistics.bounded_cost import BoundedCost
@@ -140,8 +129,8 @@ def _ends(y: Values, penalty: float) -> list[int]:
 def _ratio(before: Values, after: Values) -> tuple[float, float, float]:
     """exp of the Hodges-Lehmann shift between two samples of logarithms, and of its interval.
 
-    The interval leaves out c - 1 of the m n differences on either side, with c the largest whole
-    number not above m n / 2 - 1.96 sqrt(m n (m + n + 1) / 12), and none where that is below 1.
+    The interval leaves out c - 1 of the m n differences on either side,
+    c = floor(m n / 2 - 1.96 sqrt(m n (m + n + 1) / 12)), and none where c is below 1.
     """
     both_missed = np.isinf(after)[:, None] & np.isinf(before)
     with np.errstate(invalid="ignore"):

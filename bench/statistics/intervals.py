@@ -1,7 +1,7 @@
 """Medians and their intervals from censored samples: a miss is counted, never dropped.
 
-A sample is an array of times with NaN for each run that missed its target. A miss is later than
-every hit: how much later is not known, so no value is ever interpolated between a hit and a miss.
+A sample is an array of times, NaN for a run that missed its target. A miss is later than every hit.
+How much later is not known: no value is interpolated between a hit and a miss.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Interval:
     """The median of a censored sample, and an interval for it.
 
     Args:
-        median, low, high: each None where it is beyond what was run.
+        median, low, high: each None where it is a miss.
         runs: size of the sample, misses included.
-        hits: how many of them are not misses.
+        hits: how many of the runs are no misses.
     """
 
     median: float | None
@@ -39,11 +39,11 @@ class RatioInterval:
     """The median ratio b / a of paired censored samples, and an interval for it.
 
     Args:
-        median, low, high: 0 below every ratio that was seen, inf beyond them; a median of None is
-            undecided between the two.
+        median, low, high: 0 below all ratios that were seen, inf above them. A median is None if
+            it is undecided between the two.
         pairs: how many were compared.
-        left_out: how many were not: both sides missed.
-        sign_test: p-value of the two-sided sign test: ratios are as often above 1 as below.
+        left_out: pairs of which both missed.
+        sign_test: two-sided p-value of "ratios are as often above 1 as below".
     """
 
     median: float | None
@@ -55,11 +55,10 @@ class RatioInterval:
 
     @property
     def significant(self) -> bool:
-        """Whether a ratio of 1 is outside the interval, and the sign test is below 5%.
+        """Whether a ratio of 1 is outside the interval, and the sign test is at most 5%.
 
-        A resampled median never leaves the sample, so that with few pairs the interval alone is
-        too narrow: 3 ratios of equal solvers are on one side of 1 in a quarter of all cases. The
-        sign test is exact, and asks for at least 6 pairs.
+        With few pairs the interval alone is too narrow, as a resampled median never leaves the
+        sample. The sign test is exact, and never significant with fewer than 6 pairs.
         """
         return not self.low <= 1.0 <= self.high and self.sign_test <= 0.05
 
@@ -75,19 +74,18 @@ def median_interval(
 
         median = (t_((n+1)/2 rounded down) + t_((n+1)/2 rounded up)) / 2,   misses sorted last
 
-    Runs of one cluster (one seed, say) are alike: resampled one by one they would feign evidence.
-    So clusters are resampled with replacement, then the runs within each; a single cluster, or
+    Runs of one cluster, such as one seed, are alike, and would feign evidence if resampled one by
+    one. So clusters are resampled with replacement, then the runs within each. A single cluster, or
     one run a cluster, is the ordinary bootstrap. Rejected: clusters kept whole (strategy 1 of the
-    source), a little narrower, but of no width for a single cluster.
+    source), as a single cluster then has no interval.
 
     Args:
-        times: one for each run, NaN for a miss, shape (n,).
+        times: NaN for a miss, shape (n,).
         clusters: a label for each run, shape (n,); None for independent runs.
         confidence: of the interval, in (0, 1).
-        resamples: bootstrap samples.
+        resamples: number of bootstrap samples.
     Returns:
-        A function of the data alone: neither the order of the runs nor the names of the clusters
-        matter. A median between a hit and a miss is None.
+        A function of the data alone, in any order. A median between a hit and a miss is None.
     Raises:
         ValueError: no runs, a time that is negative or infinite, shapes that disagree, or a
             confidence or number of resamples out of range.
@@ -114,18 +112,16 @@ def ratio_interval(
 ) -> RatioInterval:
     """The median of the ratios b_i / a_i, with a percentile-bootstrap interval over the pairs.
 
-    Where only b missed, the ratio is larger than all others: inf. Where only a missed, it is
-    smaller: 0. Where both missed, nothing is known of it: the pair is left out, and counted.
-    Of two middle ratios the geometric mean is taken: swapping a and b then inverts the median.
+    The ratio is inf where only b missed, and 0 where only a missed. Where both missed, the pair is
+    left out, and counted. Of two middle ratios the geometric mean is taken: swapping a and b
+    inverts the median.
 
     Args:
-        a: positive times, NaN for a miss, shape (n,).
-        b: times of the same runs' partners, shape (n,).
-        confidence: of the interval, in (0, 1).
-        resamples: bootstrap samples.
+        a, b: positive times of the same pairs, NaN for a miss, shape (n,).
+        confidence, resamples: as in `median_interval`.
     Returns:
-        A function of the pairs alone, in any order. A middle between 0 and inf is undecided: None,
-        in the bootstrap 0 for `low` and inf for `high`. So it is, too, where no pair is left.
+        A function of the pairs alone, in any order. A middle between 0 and inf is undecided: it is
+        None, and counts in the bootstrap as 0 for `low` and as inf for `high`.
     Raises:
         ValueError: as `median_interval`, or a time of 0.
     Source: as `median_interval`, section 5.3.1.
@@ -159,13 +155,11 @@ def success_rate_interval(hits: int, runs: int, confidence: float = 0.95) -> tup
         hits: runs that met the target.
         runs: all runs, n.
         confidence: of the interval, in (0, 1); z is the normal quantile of (1 + confidence) / 2.
-    Returns:
-        Its lower and its upper end, in [0, 1].
     Raises:
         ValueError: no runs, hits that are not in 0 ... runs, or a confidence out of range.
     Source: Wilson (1927), "Probable inference, the law of succession, and statistical inference";
-        recommended for small n by Brown, Cai and DasGupta (2001), "Interval estimation for a
-        binomial proportion".
+        for small n: Brown, Cai and DasGupta (2001), "Interval estimation for a binomial
+        proportion".
     """
     if not 0 <= hits <= runs or runs == 0:
         raise ValueError(f"hits must be in 0 ... runs, and runs positive; got {hits} of {runs}")
@@ -181,11 +175,7 @@ def success_rate_interval(hits: int, runs: int, confidence: float = 0.95) -> tup
 
 
 def checked_times(times: ArrayLike) -> Values:
-    """A censored sample as a float64 array, after a check of its convention.
-
-    Raises:
-        ValueError: no runs, or a time that is negative or infinite.
-    """
+    """A censored sample as a float64 array; ValueError for no runs, a negative or infinite time."""
     values = np.asarray(times, dtype=np.float64)
     if not values.size:
         raise ValueError("times are empty: there must be at least one run")

@@ -1,6 +1,6 @@
-"""How many were solved by when: distributions of runtimes over problems, targets and runs.
+"""Distributions of runtimes over problems, targets and runs.
 
-Times are NaN for a miss. A miss is never solved, at no time, and stays in every denominator.
+Times are NaN for a miss. A miss stays in every denominator.
 """
 
 from __future__ import annotations
@@ -31,22 +31,16 @@ def ecdf_steps(times: ArrayLike) -> Steps:
 
         F(t) = #{triples: time <= t} / #{triples}
 
-    A function of this solver's own times alone: who else was measured does not move it.
-
-    Not the Kaplan-Meier estimate, which takes a run that ended early for one that might have hit
-    later as often as the others. A run that diverged, or stopped where it stood, would not have.
-    The two agree where no miss ended before the last hit.
+    It depends on this solver's times alone. Its limit is the success rate, not 1. Rejected: the
+    Kaplan-Meier estimate, which takes it that a run that ended early might have hit later. A run
+    that diverged would not have.
 
     Args:
         times: one for each triple, NaN for a miss, any shape.
-    Returns:
-        F, exact, with a step at each distinct time; its limit is the success rate, not 1.
     Raises:
         ValueError: no triples, or a time that is negative or infinite.
     Source: Hansen, Auger, Brockhoff, Tusar and Tusar (2016), "COCO: performance assessment",
-        arXiv:1605.03560, section on empirical distribution functions; over problems alone it is
-        the data profile of More and Wild (2009), "Benchmarking derivative-free optimization
-        algorithms", section 2, without their division by n + 1.
+        arXiv:1605.03560, section on empirical distribution functions.
     """
     times = checked_times(times)
     at, count = np.unique(times[~np.isnan(times)], return_counts=True)
@@ -58,22 +52,20 @@ def performance_ratios(times: ArrayLike) -> Values:
 
         r_ps = t_ps / min_s t_ps,   rho_s(tau) = #{p: r_ps <= tau} / #{p}
 
-    The profile rho_s of a solver is the fraction of problems that it solves within a factor tau of
-    the best solver. It MOVES with the set of solvers: the best one on each problem is the
-    yardstick, so adding or leaving out a solver changes the curves of the others, and can change
-    their order. Only the curve of a solver at tau = 1 and its limit are safe to read across
-    solvers. The curve of `ecdf_steps` over times stays where it is.
+    The profile rho_s is the fraction of problems that solver s solves within a factor tau of the
+    best solver. It MOVES with the set of solvers: adding or leaving out one changes the curves of
+    the others, and can change their order. Only rho_s(1) and the limit can be read across solvers.
 
     Args:
-        times: positive, NaN for a miss, shape (problems, solvers); a problem that no solver
-            solves stays in the denominator.
+        times: positive, NaN for a miss, shape (problems, solvers).
     Returns:
-        Ratios >= 1, NaN for a miss, shape (problems, solvers).
+        Ratios >= 1, NaN for a miss, shape (problems, solvers). A problem that no solver solves
+        stays in the denominator.
     Raises:
         ValueError: no times, one that is not positive or is infinite, or another shape.
     Source: Dolan and More (2002), "Benchmarking optimization software with performance profiles",
-        section 2; Gould and Scott (2016), "A note on performance profiles for benchmarking
-        software", on the order that changes.
+        section 2. The order that changes: Gould and Scott (2016), "A note on performance profiles
+        for benchmarking software".
     """
     times = checked_times(times)
     if times.ndim != 2:

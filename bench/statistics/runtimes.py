@@ -1,7 +1,8 @@
-"""One number for several runs, each of them counted: those that missed with what they spent.
+"""One number for several runs. A run that missed counts with what it spent.
 
-`times` holds NaN for a run that missed its target; `spent` what each run used before it ended, in
-the same unit. No result depends on the order of the runs, not even in its last bit.
+In all functions `times` is NaN for a run that missed its target, of any shape. `spent` is what each
+run used before it ended, of the same unit and shape, finite, and read at the misses alone. No
+result depends on the order of the runs, not even in its last bit.
 """
 
 from __future__ import annotations
@@ -18,13 +19,7 @@ from bench.statistics.intervals import Values, checked_times
 
 @dataclass(frozen=True)
 class GeometricMean:
-    """A shifted geometric mean of a censored sample.
-
-    Args:
-        value: the mean; with any miss it is a lower bound, to be shown with ">=".
-        runs: size of the sample, misses included.
-        misses: runs that entered with what they spent.
-    """
+    """A shifted geometric mean of a censored sample; with any miss it is a lower bound."""
 
     value: float
     runs: int
@@ -36,18 +31,13 @@ def expected_running_time(times: ArrayLike, spent: ArrayLike) -> float | None:
 
         ERT = (sum of times of the hits + sum of spent of the misses) / number of hits
 
-    Args:
-        times: NaN for a miss, any shape.
-        spent: finite, of the same shape; read at the misses alone.
     Returns:
         In the unit of `times`; None where no run hit.
     Raises:
         ValueError: no runs, shapes that disagree, a time that is negative or infinite, or a spent
             that is negative or not finite.
     Source: Hansen, Auger, Brockhoff, Tusar and Tusar (2016), "COCO: performance assessment",
-        arXiv:1605.03560, section on averaging runtime (there aRT); Auger and Hansen (2005),
-        "Performance evaluation of an advanced local search evolutionary algorithm", where it is
-        the success performance.
+        arXiv:1605.03560, section on averaging runtime.
     """
     hits, misses = _hits_and_misses(times, spent)
     return math.fsum([*hits, *misses]) / len(hits) if len(hits) else None
@@ -59,19 +49,13 @@ def simulated_restarts(times: ArrayLike, spent: ArrayLike, *, draws: int = 1000)
         T = spent_(i_1) + ... + spent_(i_(J-1)) + time_(i_J),   i_j uniform over all runs,
                                                                 i_J the first that hit
 
-    Rejected: COCO's derandomised first draw, which sweeps the runs. It ties the number of draws
-    to that of runs.
-
     Args:
-        times: NaN for a miss, any shape.
-        spent: finite, of the same shape; read at the misses alone.
         draws: how many restarted runs to simulate.
     Returns:
-        Sorted totals, shape (draws,), a function of the runs alone; shape (0,) where no run hit.
+        Sorted totals T, shape (draws,); shape (0,) where no run hit.
     Raises:
         ValueError: as `expected_running_time`, or no draws.
-    Source: Hansen, Auger, Brockhoff, Tusar and Tusar (2016), "COCO: performance assessment",
-        arXiv:1605.03560, section on simulated restarts.
+    Source: as `expected_running_time`, section on simulated restarts.
     """
     if draws < 1:
         raise ValueError(f"draws must be at least 1; got {draws}")
@@ -96,10 +80,10 @@ def restart_percentiles(
     *,
     draws: int = 1000,
 ) -> tuple[float, ...] | None:
-    """Percentiles of `simulated_restarts`: how long a restarted run takes, not how sure we are.
+    """Percentiles of `simulated_restarts`, not interpolated; None where no run hit.
 
-    Returns:
-        A total for each percentile, none interpolated; None where no run hit.
+    They say how long a restarted run takes, not how sure we are of it.
+
     Raises:
         ValueError: as `simulated_restarts`, or a percentile outside 0 ... 100.
     """
@@ -117,10 +101,8 @@ def shifted_geometric_mean(values: ArrayLike, shift: float) -> float:
     The second form does not cancel where s is large against the values.
 
     Args:
-        values: not negative, and positive if shift = 0, any shape.
-        shift: s >= 0, in the unit of the values; 0 is the geometric mean.
-    Returns:
-        The mean, in the unit of the values.
+        values: not negative, and positive if s = 0, any shape.
+        shift: s >= 0, in the unit of the values.
     Raises:
         ValueError: no values, one that is out of range or not finite, or such a shift.
     Source: Achterberg (2007), Constraint Integer Programming, appendix A.3; as in Mittelmann,
@@ -144,10 +126,6 @@ def censored_geometric_mean(times: ArrayLike, spent: ArrayLike, shift: float) ->
 
     It would have taken longer, so with any miss the result is a lower bound.
 
-    Args:
-        times: NaN for a miss, any shape.
-        spent: finite, of the same shape; read at the misses alone.
-        shift: s >= 0, in the unit of `times`.
     Raises:
         ValueError: as `expected_running_time` and `shifted_geometric_mean`.
     Source: as `shifted_geometric_mean`; both benchmarks enter a miss with its time limit.
@@ -160,32 +138,26 @@ def censored_geometric_mean(times: ArrayLike, spent: ArrayLike, shift: float) ->
 def area_under_log_gap(
     x: ArrayLike, relative_gap: ArrayLike, *, low: float, high: float, floor: float
 ) -> float:
-    """Where a run stands on average over its whole course, in decades; lower is better.
+    """The mean of log10 of the relative gap over log time, in decades; lower is better.
 
         A = 1 / ln(high / low) * int_{low}^{high} log10 max(min(r(x), r_0), floor) dx / x
 
-    r(x) is the relative gap at the last snapshot at or before x: r_0, that of the start, where
-    there is none yet, and the last one for ever after the end. It is not the best one so far: a
-    run has what it holds.
-
-    A gap above that of the start, or one that is not finite, counts as r_0: whoever holds such
-    a w is no better off than before the first step. Taken at their face value, gaps of 1e30
-    would rule every mean over runs; NaN alone counted as r_0 would pay a run for overflowing.
+    r(x) is the relative gap at the last snapshot at or before x, and r_0 where there is none yet.
+    It is not the best one so far. A gap above r_0, or one that is not finite, counts as r_0: taken
+    as they are, gaps of 1e30 would rule every mean over runs.
 
     Args:
         x: seconds, passes or calls at each snapshot, not decreasing, shape (k,).
         relative_gap: r at each snapshot, the start first, not negative, shape (k,).
-        low: start of the window, positive.
-        high: its end, above low.
+        low, high: the window, 0 < low < high.
         floor: smallest gap that is told apart, positive.
     Returns:
         In [log10 floor, log10 r_0], or log10 floor if r_0 is below the floor.
     Raises:
         ValueError: an argument out of range, or shapes that disagree.
     Source: Lopez-Ibanez, Vermetten, Dreo and Doerr (2024), "Using the empirical attainment
-        function for analyzing single-objective black-box optimization algorithms", where the area
-        over the convergence curve is shown to be that over the ecdf of all targets; theirs is of
-        the best gap so far, on an axis of their choice.
+        function for analyzing single-objective black-box optimization algorithms"; theirs is of
+        the best gap so far.
     """
     x, r = np.asarray(x, dtype=np.float64), np.asarray(relative_gap, dtype=np.float64)
     if x.ndim != 1 or x.shape != r.shape or not len(x):

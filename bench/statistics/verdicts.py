@@ -1,7 +1,7 @@
-"""Faster, slower, the same, or not known: what the sessions of two sides say of a cell.
+"""Verdicts on a cell from the sessions of two sides: faster, slower, the same, inconclusive.
 
-All intervals hold together, for all cells and all looks (Bonferroni). So a verdict means the same
-in a comparison of five cells and of five hundred, wherever sampling stopped.
+The intervals of all cells at all looks hold together (Bonferroni). So a verdict means the same in a
+comparison of five cells and of five hundred, wherever sampling stopped.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 LOOKS = (10, 13, 16, 20, 25, 32)
-"""Numbers of sessions after which cells are judged; they are judged once more where the time limit
-is reached in between. Each of these looks takes its share of the error, so they are planned."""
+"""Numbers of sessions after which cells are judged. There is one more look, at the time limit. Each
+takes its share of the error."""
 
 _TRIMMED = 0.25  # of the quadruples, on either side: interruptions are in the tails
 
@@ -45,11 +45,11 @@ def session_log_ratio(base_s: ArrayLike, head_s: ArrayLike) -> float:
 
         y = 25%-trimmed mean over k of  1/2 sum_j log head_kj - 1/2 sum_j log base_kj,   j = 1, 2
 
-    The two blocks of a side in a quadruple, base head head base or the other way round, have the
-    same mean position in time: a drift that is linear over a quadruple drops out.
+    A quadruple is four blocks: base, head, head, base, or head, base, base, head. Both sides have
+    the same mean position in time, so a drift that is linear over a quadruple drops out.
 
     Args:
-        base_s, head_s: seconds of the blocks, shape (k, 2): two a quadruple.
+        base_s, head_s: seconds of each block, shape (k, 2) for k quadruples.
     Raises:
         ValueError: shapes disagree, or a time is not positive.
     Source: paired blocks: Box, Hunter and Hunter (2005), Statistics for Experimenters, chapter 4.
@@ -72,8 +72,8 @@ def judge(
         mean(y) -+ t s / sqrt(g),    t: quantile of Student's t, g - 1 degrees of freedom,
                                      at 1 - (1 - confidence) / (2 cells (looks + 1))
 
-    Sessions are processes started anew, so what differs between two processes of the same code
-    (addresses, pages) is part of s. The verdict:
+    Each session has new processes, so what differs between processes of the same code is part of
+    s. The verdict:
 
         SAME          the interval is within (1 / (1 + threshold), 1 + threshold): equivalent,
                       whether it holds 1 or not

@@ -6,7 +6,6 @@ Names, files and options are parsed and checked as always; only what follows is 
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import re
 import shlex
 import shutil
@@ -88,7 +87,6 @@ STUBS = {
     "bench.cells.run.run_suite": run_suite,
     "bench.notebook.experiments.run_notebook": begin,
     "bench.compare.compare_commits.compare_commits": begin,
-    "bench.compare.selftest.self_test": begin,
     "bench.compare.error_rates.measure_error_rates": begin,
     "bench.counters.count.count_pinned": begin,
     "bench.roofline.measure.measure": begin,
@@ -103,12 +101,11 @@ def command(
     """Run a command in a repository that has what the examples name, with the stubs in place."""
     run = commands_in(tmp_path, monkeypatch, capfd)
     for name, stub in STUBS.items():
-        if importlib.util.find_spec(name.rpartition(".")[0]):
-            monkeypatch.setattr(name, stub)
+        monkeypatch.setattr(name, stub)
     monkeypatch.setattr("bench.history.commits.HERE", tmp_path)
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
     commits = history_cases.repository(tmp_path, 2)
-    for seed, folder in enumerate(("results", "results/reference/some-machine", "old-results")):
+    for seed, folder in enumerate(("results", "results/reference/some-machine")):
         records = history_cases.records_over(commits, np.ones(2), seed)
         RecordStore(Path(folder)).append(records)
     append_records(Path("results"), tmp_path)

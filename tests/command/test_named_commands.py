@@ -14,7 +14,8 @@ import bench.__main__
 import bench.report.__main__
 from bench.command.doors import commands_of, name_variables
 
-NAMED = re.compile(r"python3? (?:-P )?-m (bench(?:\.report)?)(?![\w.])([^`]*)")
+# `bench` is the console script where it begins a line; a path, a key or prose may hold the word.
+NAMED = re.compile(r"(?:python3? (?:-P )?-m |^\s*)(bench(?:\.report)?)(?= |$)(?! =)([^`]*)")
 VARIABLE = re.compile(r"\bBENCH_[A-Z]+_[A-Z_]+\b")
 ENDS = {"&&", "||", "|", ";", "fi", "then", ">", ">>", "<", "2>&1"}
 PROGRAMS: dict[str, click.Command] = {
@@ -29,7 +30,7 @@ def shell_texts() -> list[tuple[str, str]]:
     texts += [(str(block), block.text) for block in blocks("sh", "yaml")]
     texts.append((".ci/run", (ROOT / ".ci" / "run").read_text(encoding="utf-8")))
     for page in PAGES:
-        in_line = re.findall(r"`(python -m [^`]+)`", page.read_text(encoding="utf-8"))
+        in_line = re.findall(r"`((?:python -m )?bench[ .][^`]+)`", page.read_text(encoding="utf-8"))
         texts += [(page.name, code) for code in in_line]
     return texts
 

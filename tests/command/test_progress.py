@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -36,13 +39,28 @@ def test_a_log_has_a_line_for_each_tenth(capsys: pytest.CaptureFixture[str]) -> 
     assert len(lines) == 10
 
 
-def test_what_is_not_certain_is_said_to_a_terminal_alone(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    announce("importing torch")
-    assert capsys.readouterr() == ("", "")
-    announce("3 records", certain=True)
-    assert capsys.readouterr() == ("", "bench: 3 records\n")
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+def test_what_is_announced_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     announce("importing torch")
     assert capsys.readouterr() == ("", "bench: importing torch\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *("report", "report -p iris", "report --suite notebook", "run", "run -p iris", "list"),
+        *("compare", "compare -p iris", "counters --check", "roofline -p iris"),
+    ],
+)
+def test_the_first_line_comes_before_anything_heavy(tmp_path: Path, arguments: str) -> None:
+    """Each command ends at its first import of one of these, having said what it does."""
+    code = (
+        "import sys\n"
+        "sys.modules['torch'] = sys.modules['pandas'] = sys.modules['numpy'] = None\n"
+        "from bench.__main__ import bench\n"
+        f"bench.main({arguments.split()}, standalone_mode=False)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout + done.stderr).startswith(("bench: ", "Suites\n"))
+    assert "ModuleNotFoundError" in done.stderr

@@ -19,9 +19,8 @@ from bench.records.results import Results
 from bench.report import answer, plots_profiles, tables, tables_kernels, tables_summary
 from bench.report.answer import Answer
 from bench.report.frames import frames_of
-from bench.report.misses import why_missed
 from bench.report.plots import plots
-from bench.report.tables import SHOWN_TARGETS, readable_times
+from bench.report.tables import readable_times, why_missed
 from bench.report.tables_summary import readable_summary, times_of
 from bench.report.write import write_report
 from bench.statistics.profiles import ecdf_steps, performance_ratios
@@ -192,10 +191,10 @@ def test_every_miss_is_explained(score: dict[str, Any], status: str, why: str) -
     record = run_record(times={"1e-3": 0.1}, status=status, message="the message")
     record = dataclasses.replace(record, score={**record.score, **score})
     runs_of_it = Results((record,)).scores()
-    assert why_missed(runs_of_it, SHOWN_TARGETS) == why
+    assert why_missed(runs_of_it) == why
     assert times_to_target(Results((record,)))["why_missed"].tolist() == [why]
     met = run_record(times={"1e-9": 0.1}, status=status)
-    assert why_missed(Results((met,)).scores(), SHOWN_TARGETS) == ""
+    assert why_missed(Results((met,)).scores()) == ""
 
 
 def test_the_fastest_comes_first_and_the_misses_last() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,6 @@ import pytest
 from command_cases import REPORT, Command, commands_in
 from test_report import kernel_record, run_record, runs
 
-import bench.report.draw
 import bench.report.write
 from bench.records import Record, RecordStore
 from bench.records.results import Results
@@ -109,13 +109,11 @@ def test_the_state_follows_settings_and_what_was_asked(
     report: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     states = {state_of(FOLDER, True), state_of(FOLDER, True), state_of(FOLDER, False)}
-    monkeypatch.setenv("OMP_NUM_THREADS", "31")
-    states.add(state_of(FOLDER, True))
     monkeypatch.setattr("bench.report.unchanged.version", lambda _: "99")
     states.add(state_of(FOLDER, True))
     monkeypatch.setattr("bench.report.unchanged.machine", lambda: "another")
     states.add(state_of(FOLDER, True))
-    assert len(states) == 5
+    assert len(states) == 4
     assert last_written(FOLDER) is None
 
 
@@ -130,19 +128,6 @@ def test_an_unchanged_report_loads_nothing_heavy(report: Command) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "nothing has changed" in done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
-
-
-def test_the_first_line_comes_before_anything_heavy(report: Command) -> None:
-    """Where there are no records: the quick suite would run, so it ends at the first import."""
-    code = (
-        "import sys\n"
-        "sys.modules['torch'] = sys.modules['pandas'] = sys.modules['numpy'] = None\n"
-        "from bench.report.command import report\n"
-        "report.main([], standalone_mode=False)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr.startswith("bench: 6 records in results: importing torch")
-    assert "ModuleNotFoundError" in done.stderr
 
 
 # ------------------------------------------------------------------------- two processes draw
@@ -164,9 +149,9 @@ def contents(records: list[Record], folder: Path) -> dict[str, bytes]:
 def test_plots_are_the_same_whichever_process_draws_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interpreter: str
 ) -> None:
-    monkeypatch.setattr(bench.report.write, "_MANY_PROBLEMS", 99)
+    monkeypatch.setattr(bench.report.write, "_MANY_PLOTS", 99)
     alone = contents(MANY, tmp_path / "alone")
-    monkeypatch.setattr(bench.report.write, "_MANY_PROBLEMS", 3)
-    monkeypatch.setattr(bench.report.draw.sys, "executable", interpreter)
+    monkeypatch.setattr(bench.report.write, "_MANY_PLOTS", 10)
+    monkeypatch.setattr("multiprocessing.spawn._python_exe", os.fsencode(interpreter))
     assert contents(MANY, tmp_path / "beside") == alone
     assert len(alone) == 2 * (2 * 3 + 4)
