@@ -50,10 +50,7 @@ def expected_at(
     w = w.astype(dtype).astype(np.float64)
     value, grad = reference_objective(problem).value_and_grad(w)
     # nll_i changes by at most the spread of the errors of the row's logits.
-    z_error = logit_error(problem.X, w, u)
-    if storage_roundoff:
-        z_error = z_error + storage_roundoff * (abs(problem.X) @ np.abs(w).T)
-    z_error = z_error.reshape(problem.n_samples, -1)
+    z_error = logit_error(problem.X, w, u, storage_roundoff).reshape(problem.n_samples, -1)
     spread = float(z_error.max(axis=1).mean()) * (1 if w.ndim == 1 else 2)
     return Expected(
         w=w,

@@ -19,20 +19,26 @@ def unit_roundoff(dtype: str) -> float:
     return float(np.finfo(dtype).eps) / 2
 
 
-def logit_error(X: Matrix | CSRMatrix, w: Vector, u: float) -> Vector:
+def logit_error(
+    X: Matrix | CSRMatrix, w: Vector, u: float, storage_roundoff: float = 0.0
+) -> Vector:
     """Bound on the error of each computed logit, shape (n,), or (n, c) for W (c, d).
 
-        |z^_i - z_i| <= gamma_{d+1} sum_j |x_ij w_j|,   gamma_k = k u / (1 - k u)
+        |z^_i - z_i| <= (gamma_{d+1} + r) sum_j |x_ij w_j|,   gamma_k = k u / (1 - k u)
 
     For sparse X, d is the largest number of entries in a row, as adding zeros does not round.
     One operation more than d covers the rounding of X itself to the dtype. For softmax there are
     three more, as logits are taken relative to that of the label.
 
+    Args:
+        storage_roundoff: r, the relative error of X as the kernel stores it.
+
     Source: Higham (2002), Accuracy and Stability of Numerical Algorithms, eq. (3.5).
     """
     terms = int(np.diff(X.indptr).max()) if isinstance(X, csr_array) else X.shape[1]
     operations = terms + (1 if w.ndim == 1 else 4)
-    return np.asarray(gamma(operations, u) * (abs(X) @ np.abs(w).T))
+    size = abs(X) @ np.abs(w).T
+    return np.asarray(gamma(operations, u) * size + storage_roundoff * size)
 
 
 def gradient_error(
@@ -57,13 +63,13 @@ def gradient_error(
 
     Args:
         sum_growth: replaces n in s, for an estimate rather than a bound.
-        storage_roundoff: relative error of X as the kernel stores it. It changes a logit by at
-            most that part of sum_j |x_ij w_j|, and x_ij times a residual by that part of |x_ij|.
+        storage_roundoff: relative error of X as the kernel stores it, which changes logits (see
+            `logit_error`) and the products of x_ij with a residual of at most 1.
     Source: Higham (2002), eq. (3.5) for each of the two products.
     """
     n = X.shape[0]
     s = gamma(n + 2 if sum_growth is None else sum_growth, u)
-    z_error = logit_error(X, w, u) + storage_roundoff * (np.abs(X) @ np.abs(w).T)
+    z_error = logit_error(X, w, u, storage_roundoff)
     if w.ndim == 1:
         per_row = z_error / 4 + 8 * u + s
     else:

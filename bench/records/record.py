@@ -14,6 +14,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,13 +129,11 @@ class RecordStore:
         )
         if fields["schema_version"] == 1:
             fields = {"repetition": 0, "sampling": "snapshots"} | fields
-        try:
+        with suppress(TypeError):  # a field too many, or too few
             record = Record(**fields)
-        except TypeError:
-            record = None
-        if record is None or not _is_well_formed(record):
-            raise InputError(f"{where} does not have a record's fields: move the file away")
-        return record
+            if _is_well_formed(record):
+                return record
+        raise InputError(f"{where} does not have a record's fields: move the file away")
 
 
 def _is_well_formed(record: Record) -> bool:
@@ -170,8 +169,8 @@ def _are_numbers(values: Any) -> bool:
 def latest(records: Iterable[Record]) -> list[Record]:
     """The last record of each cell, in the order in which the cells first appeared.
 
-    Runs of other data under the same name, or with another budget, than the last one of their
-    problem are left out: a row of a table must not mix them.
+    A run is left out if its data or budget differ from those of the last run of a problem of the
+    same name, as a row of a table must not mix them.
     """
     by_cell: dict[tuple[str, ...], Record] = {}
     setting: dict[str, tuple[Any, ...]] = {}
