@@ -9,7 +9,7 @@ import click
 
 from bench.command.line import EXIT_FAILED, if_interrupted
 from bench.command.options import append_summary, results_option, summary_option
-from bench.command.progress import progress_bar
+from bench.command.progress import announce, progress_bar
 from bench.compare.options import minutes_option, suite_options
 
 
@@ -57,6 +57,8 @@ def compare(
     The working tree is compared with itself. Then slow-downs of 5% and of 10% are injected into
     head, as further reads of X, to see how many of them are found.
     """
+    announce("loading the cells, then comparing the working tree with itself")
+
     from bench.compare.error_rates import measure_error_rates
     from bench.compare.options import quick_suite
     from bench.compare.sampling import Plan
