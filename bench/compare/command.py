@@ -187,6 +187,8 @@ def selfcheck_compare(
     The working tree is compared with itself. Then slow-downs of 5% and of 10% are injected into
     head, as further reads of X, to see how many of them are found.
     """
+    announce("loading the cells, then comparing the working tree with itself")
+
     from bench.compare.cells import suite_cells
     from bench.compare.error_rates import measure_error_rates
     from bench.compare.sampling import Plan

@@ -49,6 +49,7 @@ def test_what_is_announced_goes_to_stderr(capsys: pytest.CaptureFixture[str]) ->
     [
         *("report", "report -p iris", "report --suite notebook", "run", "run -p iris", "list"),
         *("compare", "compare -p iris", "counters --check", "roofline -p iris"),
+        "selfcheck compare",
     ],
 )
 def test_the_first_line_comes_before_anything_heavy(tmp_path: Path, arguments: str) -> None:
