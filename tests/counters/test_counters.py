@@ -220,7 +220,7 @@ def fused_pass(objective: FusedCpuBinary) -> None:
     sums = np.zeros(objective.n_features)
     w = np.zeros(objective.n_features)
     rows = objective.n_samples
-    objective._passes.add_hvp(objective.operand, w, w, 0, rows, objective.block(), sums)
+    objective.passes.add_hvp(objective.operand, w, w, 0, rows, objective.block(), sums)
 
 
 def torch_pass(objective: TorchAutogradObjective) -> None:
