@@ -187,8 +187,4 @@ def test_our_own_optimizers_and_kernels_depend_on_their_own_modules_alone() -> N
     assert autograd >= {"logreg_kernels.torch_kernels.devices", "logreg_kernels.contract"}
     assert not any(name.startswith("logreg_kernels.fused") for name in autograd)
     # Triton is optional: the modules that need it are imported late.
-<<<<<<< HEAD
     assert "logreg_kernels.fused_cuda.device.binary" in names_of(type(KERNELS["fused-cuda"]))
-=======
-    assert "logreg_kernels.fused_cuda.device" in names_of(type(KERNELS["fused-cuda"]))
->>>>>>> w-r6
