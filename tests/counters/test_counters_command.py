@@ -52,17 +52,17 @@ FILE = Path("results/counters.json")
 def test_update_then_check(invoke: Invoke) -> None:
     done = invoke("--update", now=NOW)
     assert (done.return_value, done.exception) == (0, None)
-    assert "1 runs counted, none were committed" in done.output
+    assert "1 runs counted, none were committed" in done.stdout
     assert FILE.read_text() == as_json(NOW)
     assert invoke("--check", now=NOW).return_value == 0
     done = invoke("--check", "--output", "fresh.json", now=CHANGED)
     assert done.return_value == 1
-    assert done.output.startswith("Counters: changed: 1 of 1 runs (adam:lr=0.1).")
+    assert done.stdout.startswith("Counters: changed: 1 of 1 runs (adam:lr=0.1).")
     assert FILE.read_text() == as_json(NOW)
     assert read_counters(Path("fresh.json")) == CHANGED
     done = invoke("--update", now=CHANGED)
     assert (done.return_value, FILE.read_text()) == (0, as_json(CHANGED))
-    assert "changed: 1 of 1 runs" in done.output
+    assert "changed: 1 of 1 runs" in done.stdout
     assert [p.name for p in FILE.parent.iterdir()] == ["counters.json"]
 
 
@@ -74,7 +74,7 @@ def test_the_summary_is_appended(invoke: Invoke) -> None:
     assert written.startswith(
         "before\n## Counters\n\nCounters: changed: 1 of 1 runs (adam:lr=0.1).\n\n| what"
     )
-    assert done.output in written
+    assert done.stdout in written
 
 
 @pytest.mark.parametrize("arguments", [(), ("--check", "--update")])

@@ -115,8 +115,8 @@ def test_uncommitted_changes_and_no_commit_are_left_out_and_counted(tmp_path: Pa
         ]
     )
     done = history("--results", tmp_path)
-    assert "left out: 2 records of uncommitted changes" in done.output
-    assert "left out: 1 records without a commit" in done.output
+    assert "left out: 2 records of uncommitted changes" in done.stdout
+    assert "left out: 1 records without a commit" in done.stdout
     assert {m.commit for m in HistoryStore(tmp_path).read()} == {"c" * 40}
 
 
@@ -211,7 +211,7 @@ def test_an_empty_folder_and_one_of_uncommitted_changes_alone(tmp_path: Path) ->
     assert not (tmp_path / "none").exists()
     RecordStore(tmp_path).append([at_commit(RUN, "c" * 40 + "+")])
     done = history("--results", tmp_path)
-    assert "left out: 1 records of uncommitted changes" in done.output
+    assert "left out: 1 records of uncommitted changes" in done.stdout
     assert isinstance(done.exception, InputError)
     assert not (tmp_path / "history").exists()
 
@@ -220,9 +220,9 @@ def test_a_history_without_records_is_shown(tmp_path: Path) -> None:
     HistoryStore(tmp_path).append([MEASUREMENT])
     done = history("--results", tmp_path)
     assert done.return_value == 0
-    assert done.output.startswith("nothing new\n")
-    assert "no change points" in done.output
-    assert "0 of 1 series judged (1 have fewer than 12 commits)" in done.output
+    assert done.stdout.startswith("nothing new\n")
+    assert "no change points" in done.stdout
+    assert "0 of 1 series judged (1 have fewer than 12 commits)" in done.stdout
 
 
 def test_who_comes_second_waits_and_then_says_so(

@@ -60,13 +60,13 @@ def test_the_command_over_36_commits_of_a_repository(tmp_path: Path) -> None:
     RecordStore(results).append([*reversed(records), *flat])
     done = history("--results", results, "--repository", tmp_path / "git")
     assert done.return_value == 0
-    assert f"72 new measurements of 36 commits in {results / 'history' / 'm1.jsonl'}" in done.output
-    assert "m1: Some CPU, 2 cores" in done.output
-    (row,) = [text for text in done.output.splitlines() if " slower " in text]
+    assert f"72 new measurements of 36 commits in {results / 'history' / 'm1.jsonl'}" in done.stdout
+    assert "m1: Some CPU, 2 cores" in done.stdout
+    (row,) = [text for text in done.stdout.splitlines() if " slower " in text]
     assert row.startswith(f"| {commits[20][:9]} | {commits[19][:9]} | 2026-01-01 |")
     assert "iris · numpy cpu float64" in row
     assert " 20 + 16 " in row
-    assert "the newest 2 are not judged yet" in done.output
+    assert "the newest 2 are not judged yet" in done.stdout
     table = pd.read_csv(results / "history" / "tables" / "change_points.csv")
     assert table["commit"].tolist() == [commits[20]]
     assert table["previous_commit"].tolist() == [commits[19]]
@@ -77,8 +77,8 @@ def test_the_command_over_36_commits_of_a_repository(tmp_path: Path) -> None:
     svg = (results / "history" / "plots" / plots[1]).read_text()
     assert f"{commits[20][:9]} 1.1" in svg
     again = history("--results", results, "--repository", tmp_path / "git")
-    assert again.output.splitlines()[0] == "nothing new"
-    assert again.output.splitlines()[1:] == done.output.splitlines()[1:]
+    assert again.stdout.splitlines()[0] == "nothing new"
+    assert again.stdout.splitlines()[1:] == done.stdout.splitlines()[1:]
 
 
 def steps(name: str, levels: list[float | None], **changed: Any) -> list[Measurement]:

@@ -112,7 +112,7 @@ def test_backward_multiplies_and_computes_nothing(
 ) -> None:
     w, X, y = leaves(random_case(17, 3, "float64", c=c))
     value = nll(w, X, y, 0.1)
-    for name in ("_hvp", "plain_value_and_grad", "_objective"):
+    for name in ("_hvp", "plain_value_and_grad", "objective_of"):
         monkeypatch.setattr(torch_operator, name, None)
     (once,) = torch.autograd.grad(value, w, retain_graph=True)
     (thrice,) = torch.autograd.grad(3 * value, w)
