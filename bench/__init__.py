@@ -54,7 +54,7 @@ def run(
         optimizers: specs ("adam:lr=0.1") or objects: see `bench.optimizers.contract`.
         kernels: names in `logreg_kernels.KERNELS`.
         devices: "cpu", "cuda", "cuda:1", ...
-        seeds: number of seeds 0, 1, ... of the mini-batch order, or of a solver's own.
+        seeds: number of seeds 0, 1, ... A seed orders mini-batches, or starts a solver's generator.
         repetitions: runs of each seed; with 6 runs or more there are intervals and verdicts.
         dtype: "float64" or "float32", of the run; scores are float64.
         passes, seconds: budget of a run; passes are over the rows.

@@ -22,7 +22,7 @@ from bench.files.whole import write_whole
 Styles: TypeAlias = Mapping[str, tuple[str, str]]
 """Colour and line of each optimizer."""
 
-# Okabe and Ito's palette: told apart with any kind of colour vision, also in print.
+# Okabe and Ito's palette: its colours differ for any kind of colour vision, and in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31")
 _LINES = ("-", "--", "-.", ":")
 _PNG_DPI = 130
@@ -48,7 +48,7 @@ def plot_style() -> Iterator[None]:
 def save_figure(figure: Figure, path: Path) -> list[Path]:
     """Write a figure as SVG and PNG; `path` is given without a suffix.
 
-    The panels are laid out once, for both. Rejected: `Figure.savefig`, which draws twice a file.
+    The panels are laid out once, for both. Rejected: `Figure.savefig`, which draws each file twice.
     """
     png, svg = BytesIO(), BytesIO()
     with plot_style():

@@ -22,11 +22,11 @@ def main(command: click.Command, name: str) -> NoReturn:
     """Run a command: exit 0 if it is fine, 1 for failed cells, 2 with one line for bad input.
 
     Args:
-        name: of the program. The options of "python -m bench.report" can also be set by variables
-            that begin with BENCH_REPORT_.
+        name: the name of the program. The options of "python -m bench.report" can also be set by
+            variables that begin with BENCH_REPORT_.
     """
     name_variables(command, name.split()[-1].replace(".", "_").upper())
-    # Worktrees and processes are cleared away also when a CI job is cancelled.
+    # Worktrees and processes are cleared away when a CI job is cancelled, too.
     for ending in ("SIGTERM", "SIGHUP"):
         if number := getattr(signal, ending, None):  # Windows has no SIGHUP
             signal.signal(number, lambda received, _: sys.exit(128 + received))

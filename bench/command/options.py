@@ -108,7 +108,7 @@ def summary_option(command: Command) -> Command:
         "--summary",
         type=click.Path(dir_okay=False, path_type=Path),
         callback=_check_file,
-        help="Append a report in Markdown to this file: $GITHUB_STEP_SUMMARY.",
+        help="Append a report in Markdown to this file, such as $GITHUB_STEP_SUMMARY.",
     )(command)
 
 
@@ -116,7 +116,7 @@ def output_option(what: str, *, printed: bool = False) -> Callable[[Command], Co
     """`output`, a file that is written anew; None where it is not asked for.
 
     Args:
-        what: is written there, for the help.
+        what: what is written there, for the help.
         printed: whether - stands for stdout, and is the default. Nothing is checked then.
     """
     return click.option(
@@ -139,7 +139,7 @@ def append_summary(summary: Path | None, markdown: str) -> None:
 def refuse_given(options: Collection[str], why: str) -> None:
     """Refuse options of the running command that would do nothing, as in "--all does nothing WHY".
 
-    What the environment sets passes: a workflow sets it for all of its commands.
+    Options that the environment sets are allowed: a workflow sets them for all of its commands.
 
     Args:
         options: their long names.

@@ -28,7 +28,7 @@ def suite_options(command: Callable[..., int]) -> Callable[..., int]:
             "--problem",
             "problems",
             multiple=True,
-            help="Such as iris. What -p, -o and -k leave out is that of the quick suite.",
+            help="Such as iris. [default of -p, -o and -k: those of the quick suite]",
         ),
     ):
         command = option(command)
@@ -131,7 +131,7 @@ def compare(
 
 
 def keep(so_far: Comparison, path: Path) -> None:
-    """Write the samples after a session, and a line in the log of a CI job."""
+    """Write the samples after a session. Without a terminal, also write a line to stderr."""
     from bench.compare.comparison import as_json
     from bench.files.whole import write_whole
 
@@ -167,7 +167,7 @@ Exit codes: 0 all rates are met, 1 one is not, 2 bad input.
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Processes that keep a core busy each. With any, only false alarms are measured.",
+    help="Processes that each keep a core busy. Above 0, only false alarms are measured.",
 )
 @minutes_option
 @results_option("compare_selfcheck.csv and its table")
@@ -182,10 +182,10 @@ def selfcheck_compare(
     folder: Path,
     summary: Path | None,
 ) -> int:
-    """Measure the rates of false alarms and of slow-downs found, as `compare` has them here.
+    """Measure how often `compare` raises false alarms and finds slow-downs on this machine.
 
-    The working tree is compared with itself. Then slow-downs of 5% and of 10% are injected into
-    head, as further reads of X, to see how many of them are found.
+    The working tree is compared with itself. Then slow-downs of 5% and of 10% are injected
+    into head, as further reads of X. The report says how many of them were found.
     """
     announce("loading the cells, then comparing the working tree with itself")
 

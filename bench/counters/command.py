@@ -20,7 +20,9 @@ Examples:
   python -m bench counters --update
 """,
 )
-@click.option("--check", is_flag=True, help="Compare with the committed counters; 1 if changed.")
+@click.option(
+    "--check", is_flag=True, help="Compare with the committed counters; exit 1 if any changed."
+)
 @click.option("--update", is_flag=True, help="Write the counters, and show what changed.")
 @click.option(
     "--counters",
@@ -37,9 +39,9 @@ def counters(
 ) -> int:
     """Count oracle calls, passes over X, line-search trials and reads of X; compare exactly.
 
-    Nothing here is a time, so that there is no noise. The quick suite runs once on one thread, each
-    run up to a fixed number of passes. Its calls are counted, in total and to each target. On a
-    CUDA device kernel launches and synchronisations are counted, too.
+    No time is measured, so there is no noise. The quick suite runs once on one thread. Each run
+    ends after a fixed number of passes, or earlier. Its calls are counted up to each target and
+    in total. On a CUDA device, kernel launches and synchronisations are counted as well.
     """
     if check == update:
         raise click.UsageError("give one of --check and --update")

@@ -38,8 +38,8 @@ def history(
     """Enter new records into the history, and find the commits that made something slower.
 
     New records of the results folder are appended to history/<machine>.jsonl there. Each cell is
-    plotted over commits. Change points are listed, machine by machine. A step is told from noise
-    once three commits are at the new level; one or two commits that are off are no step.
+    plotted over commits. Change points are listed, machine by machine. A change point has
+    at least three commits at its new level. One or two outliers are taken for noise.
     """
     if format_:
         return _export(folder, repository, format_, output, commit)

@@ -38,7 +38,7 @@ def report(selection: Selection, folder: Path, no_run: bool) -> int:
 
     Without options it reports on all results of this machine. It first finishes the suite that
     was begun last, or runs the quick suite where there are no results yet. With options that name
-    cells, such as a problem, it runs those without a record, and reports on the named ones alone.
+    cells, such as a problem, it reports on these cells alone. Those without a record are run first.
     """
     if selection.suite == "notebook":
         if selection.replaced or no_run:
@@ -56,7 +56,7 @@ def report(selection: Selection, folder: Path, no_run: bool) -> int:
 
 
 def _report_on_all(folder: Path, no_run: bool) -> int:
-    """Report on all records of one machine; at once where nothing has changed since."""
+    """Report on all records of one machine. If nothing has changed, print the last answer again."""
     from bench.measure.environment import machine
     from bench.records import RecordStore
     from bench.report.unchanged import last_written, state_of
@@ -104,7 +104,7 @@ def _run(suite: Suite, folder: Path) -> Results:
 
 
 def _of_machine(machine: str, records: list[Record]) -> Results:
-    """The latest records of one machine: times of two never stand in one table."""
+    """The latest records of one machine. No table mixes the times of two machines."""
     from bench.records import latest
     from bench.records.results import Results
 
@@ -112,7 +112,7 @@ def _of_machine(machine: str, records: list[Record]) -> Results:
 
 
 def _report(results: Results, folder: Path, state: str | None = None) -> int:
-    """Write the report, and print its answer; with a state, it is known later as up to date."""
+    """Write the report, and print its answer. A later call compares its state with `state`."""
     from bench.report.unchanged import keep
     from bench.report.write import write_report
 

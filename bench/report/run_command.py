@@ -12,7 +12,7 @@ from bench.command.progress import announce, progress_bar
 
 
 @click.command(
-    short_help="Run what is missing of a suite, and print a table.",
+    short_help="Run the missing cells of a suite, and print a table.",
     epilog="""\b
 Examples:
   python -m bench run -p iris -o lbfgs -o adam:lr=0.1
@@ -21,9 +21,11 @@ Examples:
 """,
 )
 @cell_options
-@click.option("--passes", type=click.FloatRange(min=0, min_open=True), help="Most passes of a run.")
 @click.option(
-    "--seconds", type=click.FloatRange(min=0, min_open=True), help="Most seconds of a run."
+    "--passes", type=click.FloatRange(min=0, min_open=True), help="Budget of a run, in passes."
+)
+@click.option(
+    "--seconds", type=click.FloatRange(min=0, min_open=True), help="Budget of a run, in seconds."
 )
 @click.option("--rerun", is_flag=True, help="Run cells that have a record again.")
 def run(
@@ -32,7 +34,7 @@ def run(
     """Run the cells of a suite that have no record, and print a table of times to target."""
     if selection.suite == "notebook":
         raise click.UsageError(
-            "the notebook's numbers are a report: python -m bench.report --suite notebook"
+            "the notebook suite is a report: use python -m bench.report --suite notebook"
         )
     announce("importing torch, then looking for what is missing")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    short_help="Time kernels beside reading their X once.",
+    short_help="Compare the time of each kernel with that of reading X once.",
     epilog="""\b
 Examples:
   python -m bench roofline
@@ -37,12 +37,16 @@ Examples:
     type=click.Choice(["float32", "float64"]),
     default="float32",
     show_default=True,
-    help="Type of the numbers, for your own problems.",
+    help="Floating-point type of X in your own problems.",
 )
 @click.option(
-    "--rounds", type=click.IntRange(min=3), default=21, show_default=True, help="Samples a call."
+    "--rounds",
+    type=click.IntRange(min=3),
+    default=21,
+    show_default=True,
+    help="Samples of each call.",
 )
-@click.option("--twice", is_flag=True, help="Measure everything twice, and compare the two.")
+@click.option("--twice", is_flag=True, help="Measure everything twice, and compare the results.")
 @results_option("roofline.json, tables and plots")
 def roofline(
     cases: tuple[str, ...],
@@ -54,12 +58,12 @@ def roofline(
     twice: bool,
     folder: Path,
 ) -> int:
-    """Time kernels beside reading their X once, and say how near they are to that.
+    """Compare the time of each kernel with the time to read its X once.
 
-    All calls of a case take turns in one run, so that ratios hold on a noisy machine. Absolute
-    times hold for this machine alone.
+    All calls of a case take turns in one run, so their ratios hold on a noisy machine, too.
+    Absolute times hold for this machine alone.
     """
-    announce("importing torch, then timing kernels beside reading their X")
+    announce("importing torch, then timing kernels and the reading of X")
 
     from bench.cells.plan import devices_here
     from bench.command import text

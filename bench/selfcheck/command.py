@@ -73,7 +73,10 @@ def timing(clock: str) -> int:
 @click.option("-p", "--problem", default="synthetic:n=20000,d=100", show_default=True)
 @click.option("-k", "--kernel", default="torch-autograd", show_default=True)
 def recorder(rounds: int, problem: str, kernel: str) -> int:
-    """What recording costs: runs with the recorder and without it, in turns; exit 1 if over 2%."""
+    """Measure what recording costs a run; exit 1 if over 2%.
+
+    Runs with the recorder and runs without it take turns.
+    """
     return 0 if _print_recorder_cost(problem, kernel, rounds) < _MOST_RECORDER_COST else EXIT_FAILED
 
 
@@ -86,7 +89,7 @@ def recorder(rounds: int, problem: str, kernel: str) -> int:
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=2.0)
 def harness(problem: str, kernel: str, seeds: int, seconds: float) -> int:
-    """What a suite costs beyond its runs; exit 1 if it takes over 1.15 times as long as they do.
+    """Measure what a suite costs beyond its runs; exit 1 if it takes over 1.15 times their time.
 
     The wall time is that of the whole suite in this process: loading the problem, proving its
     optimum, binding and verifying the kernel, warming up, running, scoring and writing records.
