@@ -27,9 +27,9 @@ class Suite:
         optimizers: specs, or optimizers of the user's own.
         budget: of each run.
         kernels: names in `logreg_kernels.KERNELS`.
-        devices: torch's names. Without any: the CPU, and the CUDA device if there is one.
+        devices: torch's names. If empty: the CPU, and the CUDA device if there is one.
         dtypes: of X, w and the gradient in the run. Scores are always float64.
-        seeds: how many, 0, 1, ...: of the shuffling generator, or of a solver's own.
+        seeds: number of seeds 0, 1, ... A seed orders mini-batches, or starts a solver's generator.
         repetitions: runs of each seed, which differ by the machine's noise alone.
         kernel_samples: timing samples of each kernel alone; 0 for none.
     """

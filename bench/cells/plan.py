@@ -161,7 +161,7 @@ def _check_suite(suite: Suite) -> None:
 def _backends(suite: Suite, problem: Problem, dtype: str) -> list[Backend]:
     """Where each kernel can run on the problem, or why it can't.
 
-    Of a kernel that can run on some device, the other devices are left out.
+    A kernel that can run on some devices is left out on the others.
     """
     backends = []
     for kernel in dict.fromkeys(suite.kernels):

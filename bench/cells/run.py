@@ -30,7 +30,7 @@ def run_suite(
     Args:
         suite: what to run.
         folder: a results folder; None keeps nothing.
-        rerun: run every cell, also those that have a record.
+        rerun: run every cell, even if it has a record.
         on_progress: told before each cell.
     Returns:
         The records of the suite's cells, in the suite's order.
@@ -65,7 +65,7 @@ def run_suite(
 
 @contextmanager
 def _locked(folder: Path | None) -> Iterator[None]:
-    """One run a folder: two at a time would spoil each other's times."""
+    """Allow one run at a time in a folder: two would slow each other down."""
     if folder is None:
         yield
         return

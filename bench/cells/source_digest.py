@@ -59,7 +59,7 @@ class Module:
 def source_digest(owner: type) -> str:
     """Digest of all sources that a class depends on, so that an edit is measured anew.
 
-    Found once a process, which has loaded one version of the code.
+    It is computed once per process, as a process loads one version of the code only.
 
     Returns:
         "no source" for a class without a file, such as one typed at a prompt.

@@ -23,7 +23,7 @@ class Clock(Protocol):
 
 
 class HostClock:
-    """time.perf_counter, as a CPU has done its work when a call returns."""
+    """time.perf_counter. A CPU has done its work when a call returns."""
 
     def stamp(self) -> int:
         """See `Clock.stamp`."""
@@ -48,7 +48,7 @@ class Event(Protocol):
 
 
 class EventClock:
-    """Events. The device notes the time when it reaches one, while the host runs ahead.
+    """Stamps by events. The device notes the time when it reaches an event; the host runs ahead.
 
     Args:
         make_event: a new event of the device.
@@ -110,7 +110,7 @@ def _cuda_clock(device: str) -> EventClock:
 
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Collect what is young, then keep Python's garbage collector off inside the block.
+    """Collect the young generations, then keep Python's garbage collector off inside the block.
 
     A full collection is left to the collector's own schedule, outside of such blocks. Once torch
     is loaded it takes 0.2 s, more than most runs.

@@ -15,8 +15,8 @@ from bench.measure.clock import Clock
 from logreg_kernels import Objective
 
 # Every step up to this one is kept, then steps 1/16 apart. That makes 130 snapshots for 10,000
-# steps, and a time to target is too long by at most 6%. Steps are chosen by number, not by time,
-# so two runs of one cell keep the same ones.
+# steps. A time to target is too long by at most 6%. Steps are chosen by number, not by time, so two
+# runs of one cell keep the same ones.
 _EVERY_STEP_UNTIL = 32
 _SPACING = 1 / 16
 
@@ -52,7 +52,7 @@ class Trace:
 
 
 class BudgetSpent(Exception):  # noqa: N818 - the end of a run, not an error
-    """Raised by the recorder inside `on_step`, through whatever library is running."""
+    """Raised by the recorder inside `on_step`. It ends the run in any library."""
 
 
 class CountingObjective:

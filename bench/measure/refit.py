@@ -16,8 +16,8 @@ from bench.optimizers import Fit, RefitSolver, Stop
 from bench.problems import Problem
 from logreg_kernels.validation import check_dtype, check_matrix
 
-# Every budget up to this one, then budgets 1/8 apart. A time to target is too long by at most an
-# eighth, and all fits together take about nine times as long as the longest.
+# Every budget up to this one is tried, then budgets 1/8 apart. A time to target is too long by at
+# most an eighth. All fits together take about nine times as long as the longest.
 _EVERY_BUDGET_UNTIL = 8
 _SPACING = 1 / 8
 _MOST_ITERATIONS = 1_000_000

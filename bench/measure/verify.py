@@ -27,7 +27,7 @@ class KernelMismatch(Exception):  # noqa: N818 - the name says it
 
 @dataclass(frozen=True, eq=False)
 class Expected:
-    """Value and gradient of the float64 reference at w, and how far a dtype may be from them."""
+    """Value and gradient of the float64 reference at w, and the tolerances for a dtype."""
 
     w: NDArray[np.float64]
     value: float
@@ -78,8 +78,8 @@ def verify(
 ) -> None:
     """Compare value and gradient with the float64 reference.
 
-    The tolerance is what rounding in the objective's dtype can explain, and the rounding of X
-    where it stores X in fewer bits (`storage_roundoff`).
+    The tolerance covers rounding in the objective's dtype. Where X is stored in fewer bits, it
+    covers that rounding as well (`storage_roundoff`).
 
     Args:
         against: `expectations` that several kernels on the same data share; None computes them.

@@ -41,11 +41,11 @@ def file(
         l2: penalty >= 0.
         standardise: scale features to mean 0 and variance 1, as measured on the training rows.
             The default is to scale a dense X only: scaling would fill a sparse one.
-        layout: dense or csr, whatever the file has. auto keeps a sparse X sparse if less than a
-            quarter of its entries are stored.
+        layout: dense or csr, to convert what the file holds. auto keeps a sparse X sparse if less
+            than a quarter of its entries are stored.
     Raises:
-        ValueError: no such column, fewer than two classes, one of fewer than 4 rows, text among
-            the features, or a sparse X to be standardised.
+        ValueError: no such column, fewer than two classes, a class of fewer than 4 rows, text
+            among the features, or a sparse X to be standardised.
         OSError: the file can't be read.
     """
     X, labels = read(Path(path), target)
@@ -58,7 +58,7 @@ def file(
     if len(classes) > max(2, len(labels) // _FEWEST_ROWS_A_CLASS):
         raise ValueError(
             f"the target has {len(classes)} values in {len(labels)} rows ({shown}), too many for "
-            "classes: is it a measurement, or another column's?"
+            "classes: is it a measurement, or the wrong column?"
         )
     whole = Problem(path, X, y, l2)  # refuses NaN and the like before a split or scaling
     if rows.min() < _FEWEST_ROWS_A_CLASS:

@@ -54,7 +54,7 @@ class Problem:
             if X_test.shape[1] != X.shape[1]:
                 raise ValueError(f"X_test has {X_test.shape[1]} columns, X has {X.shape[1]}")
             self._set("X_test", _frozen(X_test, self.X_test))
-            # A test split may be of one class: it is only scored on.
+            # A test split may hold one class only, since nothing is fitted to it.
             y_test = check_label_values(self.y_test, X_test.shape[0], "y_test", self.n_classes)
             self._set("y_test", _frozen(y_test, self.y_test))
 
@@ -96,7 +96,7 @@ def _frozen(array: Any, given: Any) -> Any:
     """A checked array or CSR matrix, read-only; memory that the caller could still write is copied.
 
     Args:
-        array: what the checks made of `given`, on the same memory or not.
+        array: the checked form of `given`, which may share its memory.
         given: the caller's own.
     """
     if not issparse(array):

@@ -139,7 +139,7 @@ def _svmlight(path: Path) -> XAndLabels:
 def _refusing(garbage: str) -> Iterator[None]:
     """Raise ValueError with the message `garbage` for whatever a reader of binary files raises.
 
-    They raise almost anything at garbage, errors of zlib, zipfile and struct among them.
+    On garbage they raise almost any error, such as those of zlib, zipfile and struct.
     """
     try:
         yield

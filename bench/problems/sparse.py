@@ -13,7 +13,7 @@ from logreg_kernels.contract import CSRMatrix
 
 _MOST_BYTES = 1 << 38
 _MOST_FILLED = 0.2
-_SIGNAL = 2.0  # standard deviation of the true logits: neither a coin toss nor separable
+_SIGNAL = 2.0  # standard deviation of the true logits: labels neither random nor separable
 _INFORMATIVE = 0.1  # probability that a feature has a coefficient other than 0
 
 
@@ -74,7 +74,7 @@ def sparse(
 
 
 def _mean_length(popularity: NDArray[np.float64], words: float) -> float:
-    """The mean of a Poisson number of draws, such that on average `words` different ones occur."""
+    """The Poisson mean of draws for which `words` different words occur on average."""
 
     def excess(log_length: float) -> float:
         return float(-np.expm1(-np.exp(log_length) * popularity).sum()) - words

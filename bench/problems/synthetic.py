@@ -8,7 +8,7 @@ from scipy.special import expit
 from bench.problems.problem import Labels, Matrix, Problem
 
 _MOST_BYTES = 1 << 40
-_SIGNAL = 2.0  # standard deviation of the true logits: neither a coin toss nor separable
+_SIGNAL = 2.0  # standard deviation of the true logits: labels neither random nor separable
 
 
 def synthetic(

@@ -1,4 +1,4 @@
-"""The cost of a stretch of a series in which no single value counts for much, for ruptures."""
+"""A cost of a stretch of a series, for ruptures, to which each value adds a bounded amount."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _GRID = 0.1
 
 
 class BoundedCost(BaseCost):  # type: ignore[misc]  # ruptures has no types
-    """How far the values of a stretch are from one level, each by no more than a bound.
+    """Squared distances of the values of a stretch from one level, each at most K^2.
 
         C(start, end) = min_m sum_(start <= t < end) min((y_t - m)^2, K^2)
 
-    m is a multiple of a tenth. That costs a stretch of 100 values 0.25 at most.
+    m is rounded to a multiple of 0.1. For a stretch of 100 values that adds at most 0.25.
 
     Args:
         bound: K, in standard deviations of the noise of y.

@@ -13,12 +13,12 @@ from bench.statistics.intervals import Values
 MIN_SIZE = 3
 """The fewest commits of a level: two in a row may be outliers."""
 FEWEST = 12
-"""The fewest commits of a series that is judged: of fewer the noise is not known."""
+"""The fewest commits of a series that is judged: from fewer the noise is not known."""
 BOUND = 3.5
 """K: how many standard deviations a commit may be off and still count in full."""
 SMALLEST_NOISE = 0.005
 """The least s. Counts have no noise, and a step below 1.5% is no regression."""
-_MISSED = 10.0  # standard deviations above all that was measured: a level of its own
+_MISSED = 10.0  # standard deviations above every measured value: a level of its own
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,13 @@ def change_points(medians: ArrayLike) -> list[ChangePoint]:
 
         Without a step, one is found in at most 0.2% of series with normal noise, also with
         outliers at 5% of the commits; 0.4% with t noise of 3 degrees of freedom; 1.4% with
-        lognormal noise; 2% where neighbours are correlated with 0.3, and 3 to 26% with 0.5.
-        A step of 5% in noise of 1.5% is found in 98% of series of 15 + 15 commits, at its very
-        commit in 89%, and in 58% of 27 + 3. A step of 10%: at its very commit in 99% of both.
+        lognormal noise; 2% with a correlation of 0.3 between neighbours, and 3 to 26% with 0.5.
+        A step of 5% in noise of 1.5% is found in 98% of series of 15 + 15 commits, at the exact
+        commit in 89%. It is found in 58% of series of 27 + 3. A step of 10% is found at the exact
+        commit in 99% of both.
 
-    Rejected: the cost "l1" behind a running median of 3, which two outliers in a row pass; and
-    "rank", which can't tell a level of 3 commits at the end from noise.
+    Rejected: the cost "l1" after a running median of 3, which keeps two outliers in a row. Also
+    rejected: "rank", which can't tell a level of 3 commits at the end from noise.
 
     Args:
         medians: positive, shape (n,); NaN where the median run missed, which is above all others.

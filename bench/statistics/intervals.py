@@ -39,8 +39,8 @@ class RatioInterval:
     """The median ratio b / a of paired censored samples, and an interval for it.
 
     Args:
-        median, low, high: 0 below all ratios that were seen, inf above them. A median is None if
-            it is undecided between the two.
+        median, low, high: 0 stands for below all observed ratios, and inf for above them. The
+            median is None if it lies between 0 and inf.
         pairs: how many were compared.
         left_out: pairs of which both missed.
         sign_test: two-sided p-value of "ratios are as often above 1 as below".
@@ -74,10 +74,10 @@ def median_interval(
 
         median = (t_((n+1)/2 rounded down) + t_((n+1)/2 rounded up)) / 2,   misses sorted last
 
-    Runs of one cluster, such as one seed, are alike, and would feign evidence if resampled one by
-    one. So clusters are resampled with replacement, then the runs within each. A single cluster, or
-    one run a cluster, is the ordinary bootstrap. Rejected: clusters kept whole (strategy 1 of the
-    source), as a single cluster then has no interval.
+    Runs of one cluster, such as one seed, are alike. Resampled one by one, they would make the
+    interval too narrow. So clusters are resampled with replacement, then the runs within each. With
+    a single cluster, or one run in each cluster, this is the ordinary bootstrap. Rejected: clusters
+    kept whole (strategy 1 of the source), as a single cluster then has no interval.
 
     Args:
         times: NaN for a miss, shape (n,).
@@ -85,7 +85,8 @@ def median_interval(
         confidence: of the interval, in (0, 1).
         resamples: number of bootstrap samples.
     Returns:
-        A function of the data alone, in any order. A median between a hit and a miss is None.
+        An interval that does not depend on the order of the runs. A median between a hit and a miss
+        is None.
     Raises:
         ValueError: no runs, a time that is negative or infinite, shapes that disagree, or a
             confidence or number of resamples out of range.
@@ -113,15 +114,15 @@ def ratio_interval(
     """The median of the ratios b_i / a_i, with a percentile-bootstrap interval over the pairs.
 
     The ratio is inf where only b missed, and 0 where only a missed. Where both missed, the pair is
-    left out, and counted. Of two middle ratios the geometric mean is taken: swapping a and b
-    inverts the median.
+    left out, and counted. The median of an even count is the geometric mean of the two
+    middle ratios, so swapping a and b inverts it.
 
     Args:
         a, b: positive times of the same pairs, NaN for a miss, shape (n,).
         confidence, resamples: as in `median_interval`.
     Returns:
-        A function of the pairs alone, in any order. A middle between 0 and inf is undecided: it is
-        None, and counts in the bootstrap as 0 for `low` and as inf for `high`.
+        An interval that does not depend on the order of the pairs. A median between 0 and inf is
+        None. In the bootstrap it counts as 0 for `low` and as inf for `high`.
     Raises:
         ValueError: as `median_interval`, or a time of 0.
     Source: as `median_interval`, section 5.3.1.
@@ -147,7 +148,7 @@ def ratio_interval(
 
 
 def success_rate_interval(hits: int, runs: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The Wilson score interval of a success rate: honest at few runs, and at 0 or all hits.
+    """The Wilson score interval of a success rate, which is valid for few runs and for 0 or n hits.
 
         (p + z^2 / 2n -+ z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n),   p = hits / n
 
@@ -230,7 +231,7 @@ def _geometric(middle: tuple[Values, Values]) -> Values:
 
 
 def _ends(medians: Values, confidence: float) -> tuple[float, float]:
-    """Order statistics that leave as many resamples out on either side."""
+    """Order statistics that leave the same number of resamples out on either side."""
     _check_confidence(confidence)
     outside = min(int((1 - confidence) / 2 * len(medians)), (len(medians) - 1) // 2)
     ordered = np.sort(medians)
@@ -238,7 +239,7 @@ def _ends(medians: Values, confidence: float) -> tuple[float, float]:
 
 
 def _sign_test(ratios: Values) -> float:
-    """Two-sided p-value of as many ratios above 1 as below, exact: 1 where all are 1."""
+    """Exact two-sided p-value of "ratios are as often above 1 as below"; 1 if all are 1."""
     above, below = int((ratios > 1).sum()), int((ratios < 1).sum())
     count, fewer = above + below, min(above, below)
     tail = sum(math.comb(count, k) for k in range(fewer + 1))

@@ -32,8 +32,8 @@ def ecdf_steps(times: ArrayLike) -> Steps:
         F(t) = #{triples: time <= t} / #{triples}
 
     It depends on this solver's times alone. Its limit is the success rate, not 1. Rejected: the
-    Kaplan-Meier estimate, which takes it that a run that ended early might have hit later. A run
-    that diverged would not have.
+    Kaplan-Meier estimate, which assumes that a run that ended early might have hit
+    later. A run that diverged would not have.
 
     Args:
         times: one for each triple, NaN for a miss, any shape.
@@ -53,8 +53,8 @@ def performance_ratios(times: ArrayLike) -> Values:
         r_ps = t_ps / min_s t_ps,   rho_s(tau) = #{p: r_ps <= tau} / #{p}
 
     The profile rho_s is the fraction of problems that solver s solves within a factor tau of the
-    best solver. It MOVES with the set of solvers: adding or leaving out one changes the curves of
-    the others, and can change their order. Only rho_s(1) and the limit can be read across solvers.
+    best solver. It depends on the set of solvers: adding or removing one changes the curves of the
+    others, and can change their order. Only rho_s(1) and the limit can be read across solvers.
 
     Args:
         times: positive, NaN for a miss, shape (problems, solvers).

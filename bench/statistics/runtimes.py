@@ -1,8 +1,8 @@
 """One number for several runs. A run that missed counts with what it spent.
 
 In all functions `times` is NaN for a run that missed its target, of any shape. `spent` is what each
-run used before it ended, of the same unit and shape, finite, and read at the misses alone. No
-result depends on the order of the runs, not even in its last bit.
+run used before it ended, in the same unit and shape. It is finite, and read only for runs that
+missed. No result depends on the order of the runs, not even in its last bit.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def restart_percentiles(
 ) -> tuple[float, ...] | None:
     """Percentiles of `simulated_restarts`, not interpolated; None where no run hit.
 
-    They say how long a restarted run takes, not how sure we are of it.
+    They show the spread of restarted runs. They are no confidence interval.
 
     Raises:
         ValueError: as `simulated_restarts`, or a percentile outside 0 ... 100.
@@ -94,7 +94,7 @@ def restart_percentiles(
 
 
 def shifted_geometric_mean(values: ArrayLike, shift: float) -> float:
-    """A mean in which each value counts by its factor, except that far below `shift` none does.
+    """A geometric mean in which ratios between values far below `shift` hardly count.
 
         exp(mean_i log(v_i + s)) - s  =  s expm1(mean_i log1p(v_i / s))
 
@@ -124,7 +124,7 @@ def shifted_geometric_mean(values: ArrayLike, shift: float) -> float:
 def censored_geometric_mean(times: ArrayLike, spent: ArrayLike, shift: float) -> GeometricMean:
     """The shifted geometric mean of a censored sample: a miss enters with what it spent.
 
-    It would have taken longer, so with any miss the result is a lower bound.
+    A run that missed would have taken longer, so with any miss the result is a lower bound.
 
     Raises:
         ValueError: as `expected_running_time` and `shifted_geometric_mean`.
@@ -143,14 +143,14 @@ def area_under_log_gap(
         A = 1 / ln(high / low) * int_{low}^{high} log10 max(min(r(x), r_0), floor) dx / x
 
     r(x) is the relative gap at the last snapshot at or before x, and r_0 where there is none yet.
-    It is not the best one so far. A gap above r_0, or one that is not finite, counts as r_0: taken
-    as they are, gaps of 1e30 would rule every mean over runs.
+    It is not the best one so far. A gap above r_0, or one that is not finite, counts as r_0.
+    Otherwise gaps of 1e30 would dominate every mean over runs.
 
     Args:
         x: seconds, passes or calls at each snapshot, not decreasing, shape (k,).
         relative_gap: r at each snapshot, the start first, not negative, shape (k,).
         low, high: the window, 0 < low < high.
-        floor: smallest gap that is told apart, positive.
+        floor: gaps below it count as equal to it; positive.
     Returns:
         In [log10 floor, log10 r_0], or log10 floor if r_0 is below the floor.
     Raises:

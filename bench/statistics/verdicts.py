@@ -18,11 +18,11 @@ LOOKS = (10, 13, 16, 20, 25, 32)
 """Numbers of sessions after which cells are judged. There is one more look, at the time limit. Each
 takes its share of the error."""
 
-_TRIMMED = 0.25  # of the quadruples, on either side: interruptions are in the tails
+_TRIMMED = 0.25  # share of quadruples cut on either side: interruptions are in the tails
 
 
 class Verdict(StrEnum):
-    """What is said of a cell."""
+    """The outcome for a cell."""
 
     FASTER = "FASTER"
     SLOWER = "SLOWER"
@@ -41,7 +41,7 @@ class RatioVerdict:
 
 
 def session_log_ratio(base_s: ArrayLike, head_s: ArrayLike) -> float:
-    """What one session of two processes says of log(head / base).
+    """One session's estimate of log(head / base), from one process on each side.
 
         y = 25%-trimmed mean over k of  1/2 sum_j log head_kj - 1/2 sum_j log base_kj,   j = 1, 2
 
@@ -77,16 +77,16 @@ def judge(
 
         SAME          the interval is within (1 / (1 + threshold), 1 + threshold): equivalent,
                       whether it holds 1 or not
-        SLOWER        else, the interval is above 1 and the ratio above sqrt(1 + threshold), which
-                      is nearer to the threshold than to 1
+        SLOWER        otherwise, the interval is above 1 and the ratio above
+                      sqrt(1 + threshold), which is nearer to the threshold than to 1
         FASTER        the same for base / head
-        INCONCLUSIVE  else; a single session has no interval
+        INCONCLUSIVE  otherwise
 
     Args:
         log_ratios: log(head / base), one a session, shape (g,).
         threshold: the smallest slow-down that matters, 0.05 for 5%.
         cells: how many are judged together.
-        confidence: that all intervals of all cells at all looks hold.
+        confidence: joint, of all intervals of all cells at all looks.
     Raises:
         ValueError: fewer than two sessions.
     Source: two one-sided tests by an interval: Schuirmann (1987), "A comparison of the two
@@ -94,7 +94,7 @@ def judge(
     """
     y = np.asarray(log_ratios, dtype=float)
     if len(y) < 2:
-        raise ValueError(f"two sessions are the least that can be judged; got {len(y)}")
+        raise ValueError(f"at least two sessions are needed; got {len(y)}")
     from scipy.stats import t  # it takes most of a second to load
 
     outside = (1 - confidence) / (2 * cells * (len(LOOKS) + 1))
