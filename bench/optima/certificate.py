@@ -37,17 +37,18 @@ def certify(problem: Problem, w: Vector) -> Certificate:
         f(w) - f* <= ||g||^2 / (2 l2)                                                      (1)
 
     For any l2 >= 0, |D^3 f(w)[v, v, v]| <= R ||v|| D^2 f(w)[v, v], with R = max_i ||x_i|| for
-    two classes, and R = sqrt(2) max_i ||x_i|| for softmax: there the third derivative is the third
-    central moment under p_i of the logits u = V x_i, which is at most their spread, <= sqrt(2)
-    ||x_i|| ||V||, times their variance. With lambda = lambda_min(H) > 0, the Newton decrement
-    nu = ||g||_{H^-1} <= ||g|| / sqrt(lambda), and delta = R nu / sqrt(lambda),
+    two classes, and R = sqrt(2) max_i ||x_i|| for softmax. For softmax the third derivative is the
+    third central moment, under p_i, of the logits u = V x_i. It is at most their variance times
+    their spread, and their spread is at most sqrt(2) ||x_i|| ||V||. With lambda =
+    lambda_min(H) > 0, the Newton decrement nu = ||g||_{H^-1} <= ||g|| / sqrt(lambda), and
+    delta = R nu / sqrt(lambda),
 
         f(w) - f* <= (delta + (1 - delta) log(1 - delta)) lambda / R^2
                   <= nu^2 / (2 (1 - delta)),      and w* exists,       if delta < 1        (2)
 
     (integrate D^2 f(w + t v)[v, v] >= e^{-R ||v|| t} D^2 f(w)[v, v] twice along v, and minimise
-    over t). ||g|| and lambda stand for bounds that hold for the exact gradient and Hessian: the
-    computed values, widened by a bound on their rounding errors.
+    over t). Here ||g|| and lambda are the computed values, widened by bounds on their
+    rounding errors. So the result holds for the exact gradient and Hessian.
 
     At l2 = 0, (2) is applied on the subspace of `coordinates`. f is constant along the other
     directions, so a minimiser on the subspace is one everywhere. Where H is too large to be

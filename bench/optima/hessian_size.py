@@ -16,8 +16,8 @@ _MOST_BYTES = 1 << 31
 def forms_hessian(problem: Problem) -> bool:
     """Whether the optimum is computed and proved with the whole Hessian, (p, p).
 
-    Without it, Hessian-vector products find the optimum and strong convexity proves it, which
-    takes a penalty. At l2 = 0 a proof takes the whole Hessian.
+    Without it, Hessian-vector products find the optimum and strong convexity proves it. That
+    needs l2 > 0. At l2 = 0 a proof needs the whole Hessian.
     """
     sparse_with_penalty = issparse(problem.X) and problem.l2 > 0
     most = _MOST_OF_SPARSE if sparse_with_penalty else _MOST_COEFFICIENTS

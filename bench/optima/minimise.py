@@ -45,7 +45,7 @@ def minimise(problem: Problem) -> Vector:
     if basis.size == 0:
         return w
     value, grad = f.value_and_grad(w)
-    resolution = 8 * _U * math.sqrt(problem.n_samples)  # of f, relative, as computed
+    resolution = 8 * _U * math.sqrt(problem.n_samples)  # estimate of f's relative error
     best_w, best_norm = w, math.inf
     best_value, stalled = math.inf, 0
     for _ in range(_MAX_NEWTON_STEPS):

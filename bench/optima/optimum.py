@@ -30,7 +30,7 @@ class Optimum:
         w: the minimiser, of `coefficient_shape`; the one of smallest norm where f is constant
             along some directions (l2 = 0: see `coordinates`). Where `exists` is False, a w that
             separates the classes.
-        f: f(w) in nats, summed without rounding error growth. Where `exists` is False, the
+        f: f(w) in nats, with exactly rounded sums. Where `exists` is False, the
             infimum: 0 for separable classes, NaN (not known) for quasi-separable ones.
         gap_bound: proved bound on f(w) - f*; infinite where there is no proof.
         exists: True (proved), False (proved that there is none), None (not known).
@@ -48,7 +48,7 @@ def solve(problem: Problem) -> Optimum:
     """Minimise f to rounding level by Newton's method, and prove how close the result is.
 
     For l2 > 0 f is strongly convex and an optimum exists. Separable data have none at l2 = 0. So
-    where no optimum is proved at l2 = 0, a separation is looked for.
+    if no optimum is proved at l2 = 0, a separation is looked for.
     """
     if (why_not := unknown_without_hessian(problem)) is not None:
         return _unknown(problem, np.zeros(problem.coefficient_shape), why_not)
@@ -84,7 +84,7 @@ def no_optimum(separation: Separation) -> Optimum:
 
 
 def contradiction(problem: Problem, optimum: Optimum) -> str | None:
-    """Compute all that an optimum claims anew: None if it is true, else what is not.
+    """Check all that an optimum claims by computing it anew: None, or a claim that is false.
 
     f must be f(w), to a few roundings. The bound proved at w must be at most twice the claimed
     one, or below what float64 resolves. If there is no optimum, w must separate the classes.

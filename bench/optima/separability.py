@@ -15,7 +15,7 @@ _U = unit_roundoff("float64")
 # Nonzeros of the linear programme: a minute on two cores.
 _MOST_NONZEROS = 4_000_000
 _TIME_LIMIT_S = 60.0
-# What the linear programme's solver calls zero.
+# Up to this size the results of the linear programme's solver count as zero.
 _FEASIBLE = 1e-6
 
 
@@ -137,7 +137,7 @@ def _margin_rows(problem: Problem) -> csr_array | None:
 
 
 def _programme(A: csr_array) -> Vector | None:
-    """The maximising w; None if no margin can be positive, or time was up."""
+    """The maximising w; None if no margin can be positive, or the time limit was reached."""
     n_margins, size = A.shape
     result = linprog(
         np.concatenate([np.zeros(size), -np.ones(n_margins)]),
