@@ -34,7 +34,7 @@ Labels: TypeAlias = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class BindTimes:
-    """Seconds inside `bind` that are not plain set-up: the harness reports each by itself."""
+    """Seconds of `bind` for transfer and for compilation, which the harness reports separately."""
 
     transfer_s: float = 0.0
     compile_s: float = 0.0
@@ -181,7 +181,7 @@ class Kernel(ABC):
 
     @property
     def interpreted(self) -> bool:
-        """Whether an interpreter runs its code here: then its times mean nothing."""
+        """Whether an interpreter runs its code here. If so, its times mean nothing."""
         return False
 
     @abstractmethod

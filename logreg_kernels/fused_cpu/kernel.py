@@ -24,7 +24,7 @@ from logreg_kernels.contract import (
 class FusedCpu(Kernel):
     """NLL and gradient in one pass over X, on as many threads as torch has.
 
-    Its code is compiled once for this machine's vectors, and kept on disk.
+    Its code is compiled once for this machine's vector instructions, and kept on disk.
     """
 
     takes_csr: ClassVar[bool] = True
@@ -41,7 +41,7 @@ class FusedCpu(Kernel):
 
     def bind(self, X: Matrix, y: Labels, *, l2: float, device: str, dtype: DType) -> Objective:
         """Keep the data where it is. Compile all passes, or load them from disk."""
-        # Numba takes half a second to import. Only those who use it should wait.
+        # Importing Numba takes half a second, so it is imported only where it is used.
         from logreg_kernels.fused_cpu.objective import FusedCpuBinary, FusedCpuSoftmax, operand_of
 
         shape = coefficient_shape(y, X.shape[1])

@@ -10,8 +10,8 @@ blocks, not with their product.
 
 Memory would idle while a block is computed on. So the first two loops prefetch later rows, in their
 order in memory, half of a block each. Rejected: to prefetch the next block's row as each row is
-added up. All requests then come in the second loop, faster than their buffers empty, and jump from
-row to row.
+added up. All requests then come in the second loop, faster than their buffers empty. They also jump
+from row to row.
 """
 
 # Numba types the arguments of intrinsics itself.

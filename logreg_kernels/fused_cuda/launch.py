@@ -55,7 +55,7 @@ _BATCH_WARPS = 8
 
 
 def max_registers(num_warps: int, resident_programs: int) -> int:
-    """A lane's share, in steps of 8. Told this limit, the assembler doesn't spill to use fewer."""
+    """A lane's share, in steps of 8. With this limit the assembler does not spill to use fewer."""
     return min(_REGISTERS // (32 * num_warps * resident_programs) // 8 * 8, 255)
 
 

@@ -35,8 +35,8 @@ class FusedCudaObjective(TorchData):
     Nothing here waits for the device. Two calls with equal input return equal bits. A device with
     another `max_programs` sums in another order, and agrees to rounding.
 
-    An entry of `rows` outside 0 ... n - 1 makes value and gradient NaN, and there is no counting
-    from the end. To raise an error, the device would have to be waited for.
+    An entry of `rows` outside 0 ... n - 1 makes value and gradient NaN. Negative entries don't
+    count from the end. Raising an error would mean waiting for the device.
 
     Args:
         labels: 2 y - 1 as int8 for two classes, y as int32 for more; shape (n,).

@@ -96,8 +96,8 @@ class JaxObjective(Objective):
     to float32 what a caller computes from float64 arrays and Python's numbers, with a warning.
     Such arithmetic belongs in NumPy, or inside jax.enable_x64(True).
 
-    JAX returns before its work is done. On a CPU the call waits for it, since time stamps taken
-    there count what was asked for as done. On CUDA `synchronize` waits.
+    JAX returns before its work is done. On a CPU the call waits for it, since time stamps there
+    assume that all work is done when a call returns. On CUDA `synchronize` waits.
 
     Accuracy: softplus(-s z) with s = 2 y - 1 keeps the tail. Its slope, exp(x - softplus(x)) in
     JAX, is off by u |x| where x >> 0. log_softmax(Z)[y] and softmax(Z) - onehot(y) cancel where
