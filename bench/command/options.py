@@ -137,7 +137,7 @@ def append_summary(summary: Path | None, markdown: str) -> None:
 
 
 def refuse_given(options: Collection[str], why: str) -> None:
-    """Refuse options of the running command that would do nothing, as in "--all does nothing WHY".
+    """Refuse options that would do nothing, as in "--output does nothing WHY".
 
     Options that the environment sets are allowed: a workflow sets them for all of its commands.
 

@@ -51,7 +51,7 @@ def state_of(folder: Path, no_run: bool) -> str:
         path
         for package in ("bench", "logreg_kernels")
         for path in sorted((_ROOT / package).rglob("*"))
-        if path.suffix in (".py", ".j2", ".json", ".cu", ".css")
+        if path.suffix in (".py", ".j2", ".json")
     ]
     parts = {
         "no_run": no_run,

@@ -69,9 +69,17 @@ def timing(clock: str) -> int:
     short_help="What recording costs a run; exit 1 if over 2%.",
     epilog="\b\nExample:\n  python -m bench selfcheck recorder -k numpy",
 )
-@click.option("--rounds", type=click.IntRange(min=4), default=20, show_default=True)
-@click.option("-p", "--problem", default="synthetic:n=20000,d=100", show_default=True)
-@click.option("-k", "--kernel", default="torch-autograd", show_default=True)
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=4),
+    default=20,
+    show_default=True,
+    help="Runs with the recorder, and as many without it.",
+)
+@click.option(
+    "-p", "--problem", default="synthetic:n=20000,d=100", show_default=True, help="What is fitted."
+)
+@click.option("-k", "--kernel", default="torch-autograd", show_default=True, help="Such as numpy.")
 def recorder(rounds: int, problem: str, kernel: str) -> int:
     """Measure what recording costs a run; exit 1 if over 2%.
 
@@ -84,10 +92,24 @@ def recorder(rounds: int, problem: str, kernel: str) -> int:
     short_help="What a suite costs beyond its runs; exit 1 if over 15%.",
     epilog="\b\nExample:\n  python -m bench selfcheck harness -k numpy",
 )
-@click.option("-p", "--problem", default="synthetic:n=20000,d=100", show_default=True)
-@click.option("-k", "--kernel", default="torch-autograd", show_default=True)
-@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True)
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=2.0)
+@click.option(
+    "-p", "--problem", default="synthetic:n=20000,d=100", show_default=True, help="What is fitted."
+)
+@click.option("-k", "--kernel", default="torch-autograd", show_default=True, help="Such as numpy.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Number of seeds: 0, 1, ...",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=2.0,
+    show_default=True,
+    help="Time limit of a run.",
+)
 def harness(problem: str, kernel: str, seeds: int, seconds: float) -> int:
     """Measure what a suite costs beyond its runs; exit 1 if it takes over 1.15 times their time.
 
