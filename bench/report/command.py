@@ -65,6 +65,8 @@ def _report_on_all(folder: Path, no_run: bool) -> int:
     unchanged = last is not None and last.state == state
     if last is not None and unchanged and last.files_are_there(folder):
         announce(f"nothing has changed since the report in {folder} was written")
+        if not no_run:
+            _say_what_is_older(_here(RecordStore(folder).read()))
         click.echo(last.printed, nl=False)
         return last.exit_code
     records = RecordStore(folder).read()
@@ -72,6 +74,8 @@ def _report_on_all(folder: Path, no_run: bool) -> int:
         raise InputError(f"no records in {folder}: leave out --no-run to run the quick suite")
     if no_run or unchanged:
         announce(f"{len(records)} records in {folder}: writing the report")
+        if not no_run:
+            _say_what_is_older(_here(records))
         results = _of_machine(records[-1].machine if no_run else machine(), records)
     else:
         what = "importing torch, then looking for what is to be run"
@@ -83,17 +87,30 @@ def _report_on_all(folder: Path, no_run: bool) -> int:
 
 def _everything_here(folder: Path) -> Results:
     """All records of this machine, once the suite that was last begun on it is complete."""
-    from bench.cells.kept import older_records, unfinished_suite
+    from bench.cells.kept import unfinished_suite
     from bench.measure.environment import machine
     from bench.records import RecordStore
 
     store = RecordStore(folder)
-    here = [record for record in store.read() if record.machine == machine()]
+    here = _here(store.read())
     if (suite := unfinished_suite(here)) is not None:
         _run(suite, folder)
-    elif older := older_records(here):
-        click.echo(older, err=True)
+    else:
+        _say_what_is_older(here)
     return _of_machine(machine(), store.read())
+
+
+def _here(records: list[Record]) -> list[Record]:
+    from bench.measure.environment import machine
+
+    return [record for record in records if record.machine == machine()]
+
+
+def _say_what_is_older(records: list[Record]) -> None:
+    from bench.cells.kept import older_records
+
+    if older := older_records(records):
+        click.echo(older, err=True)
 
 
 def _run(suite: Suite, folder: Path) -> Results:

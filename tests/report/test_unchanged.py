@@ -94,6 +94,7 @@ def test_a_suite_that_was_complete_is_not_looked_through_again(
 
     monkeypatch.setattr("bench.cells.run.run_suite", run_suite)
     monkeypatch.setattr("bench.measure.environment.machine", lambda: "m1")
+    monkeypatch.setattr("bench.cells.kept.older_records", lambda _: "")
     all_here = ("--results", "results")
     assert report(*all_here).err.startswith("bench: 6 records in results: importing torch")
     assert looked == [FOLDER]
@@ -103,6 +104,19 @@ def test_a_suite_that_was_complete_is_not_looked_through_again(
     append_a_record()
     report(*all_here)
     assert looked == [FOLDER, FOLDER]
+
+
+def test_that_records_are_older_is_said_each_time(
+    report: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.cells.kept.unfinished_suite", lambda _: None)
+    monkeypatch.setattr("bench.cells.kept.older_records", lambda of: f"{len(of)} are older")
+    monkeypatch.setattr("bench.measure.environment.machine", lambda: "m1")
+    reports = [report("--results", "results"), report("--results", "results")]
+    remove_a_plot()
+    reports.append(report("--results", "results"))
+    assert [done.err.splitlines()[1:] for done in reports] == [["6 are older"]] * 3
+    assert "are older" not in report().err  # with --no-run nothing would be measured anew
 
 
 def test_the_state_follows_settings_and_what_was_asked(
