@@ -93,7 +93,7 @@ def test_the_interval_is_students() -> None:
 
 
 def test_one_session_is_not_judged() -> None:
-    with pytest.raises(ValueError, match="two sessions are the least"):
+    with pytest.raises(ValueError, match="at least two sessions are needed"):
         judge([0.1], threshold=0.05, cells=1)
 
 
